@@ -1,0 +1,152 @@
+"""Commands that look into a lab: nodes, fdb, groups, stats, doctor."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from topologies.cli.manage import announce_dead, json_option, lab_option
+from topologies.cli.views import as_json, table
+from topologies.lab import rpc
+from topologies.lab.handle import Lab, find
+from topologies.machine import doctor as machine
+
+
+@click.command()
+@click.argument("lab", required=False)
+@json_option
+def nodes(lab: str | None, json_: bool) -> None:
+    """Nodes with kind, addresses, VLAN and VNI."""
+    found = find(lab)
+    rows = found.nodes()
+    if json_:
+        as_json(rows)
+    else:
+        columns = ["name", "kind", "hypervisor", "ip", "mac", "vlan", "vni"]
+        table(columns, [[row[column] for column in columns] for row in rows])
+    sys.exit(announce_dead(found))
+
+
+@click.command()
+@lab_option
+@click.argument("hypervisor", required=False)
+@json_option
+def fdb(lab: str | None, hypervisor: str | None, json_: bool) -> None:
+    """Learned tables: which MAC of which VNI lies behind which VTEP."""
+    found = find(lab)
+    answers, dead = found.ask_agents("fdb", hypervisor)
+    rows = [row for _, answer in answers for row in answer]
+    if json_:
+        as_json(rows)
+    else:
+        columns = ["hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"]
+        table(columns, [[row[column] for column in columns] for row in rows])
+    sys.exit(_say_dead(found, dead))
+
+
+def _say_dead(lab: Lab, dead: list[str]) -> bool:
+    """When some did not answer, or the lab as a whole is gone, say so."""
+    return announce_dead(lab) if dead or not lab.init else False
+
+
+def group_rows(lab: Lab) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of `vxlab groups --json`, and the hypervisors that did not answer."""
+    answers, dead = lab.ask_agents("groups")
+    joined: dict[tuple[int, str], list[str]] = {}
+    for name, rows in answers:
+        for row in rows:
+            members = joined.setdefault((row["vni"], row["group"]), [])
+            if row["joined"]:
+                members.append(name)
+    snooped = snooped_by_group(lab)
+    return [
+        {"vni": vni, "group": group, "joined": members, "snooped": snooped.get(group, {})}
+        for (vni, group), members in sorted(joined.items())
+    ], dead
+
+
+def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
+    """For each group, which neighbours each underlay switch sends it to; empty without controller."""
+    try:
+        rows = rpc.ask(lab.directory.controller_socket, "groups")
+    except rpc.Unreachable:
+        return {}
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        switch = lab.state["dpids"][str(row["dpid"])]
+        ports = lab.state["peers"][switch]
+        names = [ports[str(port["port"])] for port in row["ports"] if str(port["port"]) in ports]
+        found.setdefault(row["group"], {})[switch] = sorted(names)
+    return found
+
+
+@click.command()
+@lab_option
+@json_option
+def groups(lab: str | None, json_: bool) -> None:
+    """Per VNI: its group, which VTEPs joined, what each underlay switch has snooped."""
+    found = find(lab)
+    rows, dead = group_rows(found)
+    if json_:
+        as_json(rows)
+    else:
+        table(
+            ["vni", "group", "joined", "snooped"],
+            [[row["vni"], row["group"], row["joined"], _snooped(row["snooped"])] for row in rows],
+        )
+    without = not rpc.answers(found.directory.controller_socket)
+    sys.exit(announce_dead(found) if dead or without else False)
+
+
+def _snooped(by_switch: dict[str, list[str]]) -> str:
+    return "; ".join(f"{switch}: {' '.join(names)}" for switch, names in by_switch.items())
+
+
+@click.command()
+@lab_option
+@click.argument("hypervisor", required=False)
+@json_option
+def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
+    """Counters of each VTEP and VNI, and its drops by reason."""
+    found = find(lab)
+    answers, dead = found.ask_agents("stats", hypervisor)
+    rows = [row for _, answer in answers for row in answer]
+    if json_:
+        as_json(rows)
+    else:
+        heads = ["hypervisor", "vni", "sent unicast", "sent flood", "received unicast",
+                 "received flood", "drops"]
+        table(heads, [_stats_cells(row) for row in rows])
+    sys.exit(_say_dead(found, dead))
+
+
+def _stats_cells(row: dict[str, Any]) -> list[Any]:
+    packets = [
+        row[way][kind]["packets"]
+        for way in ("encapsulated", "decapsulated")
+        for kind in ("unicast", "flood")
+    ]
+    drops = [f"{reason} {count}" for reason, count in row["drops"].items() if count]
+    return [row["hypervisor"], row["vni"], *packets, ", ".join(drops)]
+
+
+@click.command()
+@json_option
+def doctor(json_: bool) -> None:
+    """What this machine has and lacks, and the command that mends each lack."""
+    checks = machine.checks()
+    if json_:
+        as_json([vars(check) for check in checks])
+    else:
+        rows = [(check.name, _verdict(check), check.detail, check.cure) for check in checks]
+        table(["what", "is", "detail", "cure"], rows)
+    sys.exit(any(check.needed and not check.ok for check in checks))
+
+
+def _verdict(check: Any) -> str:
+    return "ok" if check.ok else ("LACKING" if check.needed else "absent")
+
+
+LOOK_COMMANDS: list[click.Command] = [nodes, fdb, groups, stats, doctor]

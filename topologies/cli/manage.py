@@ -1,0 +1,196 @@
+"""Commands that bring labs up and down and act on them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import click
+
+from topologies.cli.views import Progress, as_json, table
+from topologies.lab import registry, rpc
+from topologies.lab.bringup import bring_up
+from topologies.lab.enter import execute
+from topologies.lab.errors import LabError, UsageError
+from topologies.lab.handle import Lab, find, labs
+from topologies.lab.options import COMMON
+
+json_option = click.option("--json", "json_", is_flag=True, help="One JSON document on stdout.")
+lab_option = click.option("--lab", metavar="LAB", help="Which lab, where several run.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set an option (`vxlab list`)."
+)
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    """`("a=1", "b.hv1=2")` as a dictionary; UsageError for what is no KEY=VALUE."""
+    parsed = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--set {text}: KEY=VALUE is wanted")
+        parsed[key] = value
+    return parsed
+
+
+def announce_dead(lab: Lab) -> bool:
+    """Say on stderr what of a lab is dead; returns whether anything is."""
+    dead = lab.dead()
+    for line in dead:
+        print(f"vxlab: {line}", file=sys.stderr)
+    return bool(dead)
+
+
+@click.command("list")
+@json_option
+def list_(json_: bool) -> None:
+    """Topologies, with a line each and their options."""
+    found = [(name, registry.load(name)) for name in registry.names()]
+    if json_:
+        as_json([_topology_row(name, topology) for name, topology in found])
+        return
+    table(["topology", "what it is"], [(name, _first_line(topology)) for name, topology in found])
+    rows = [
+        (name, option.name, option.default, option.kind.allowed, option.help)
+        for name, topology in found
+        for option in topology.options
+    ]
+    rows += [
+        ("(all)", f"{option.name}{'[.HYPERVISOR]' * option.per_hypervisor}", option.default,
+         option.kind.allowed, option.help)
+        for option in COMMON
+    ]
+    print()
+    table(["topology", "option (--set KEY=VALUE)", "default", "allowed", "meaning"], rows)
+
+
+def _first_line(topology: type) -> str:
+    return (topology.__doc__ or "").strip().splitlines()[0]
+
+
+def _topology_row(name: str, topology: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "summary": _first_line(topology),
+        "options": [
+            {"name": option.name, "default": option.default, "allowed": option.kind.allowed,
+             "help": option.help, "per_hypervisor": option.per_hypervisor}
+            for option in (*topology.options, *COMMON)
+        ],
+    }
+
+
+@click.command()
+@click.argument("topology")
+@click.option("--name", metavar="LAB", help="The lab's name; the topology's by default.")
+@click.option("-d", "--detach", is_flag=True, help="Return when the lab is READY; it stays.")
+@set_option
+def up(topology: str, name: str | None, detach: bool, settings: tuple[str, ...]) -> None:
+    """Bring a lab up: in the Mininet CLI, or to stay with -d."""
+    options = parse_settings(settings)
+    topo = registry.build(topology, options)
+    name = name or os.path.basename(topology).removesuffix(".py")
+    progress = Progress(f"{name}:")
+    started = time.monotonic()
+    mode = "detached" if detach else "interactive"
+    try:
+        lab, keeper = bring_up(topology, topo, options, name, mode, progress)
+    finally:
+        progress.done()
+    took = time.monotonic() - started
+    count = len(lab.hypervisors())
+    print(f"lab {lab.name} is READY: {count} hypervisors, {len(lab.nodes('vm'))} VMs, {took:.1f} s")
+    if not detach:
+        _stay(lab, keeper)
+
+
+def _stay(lab: Lab, keeper: int) -> None:
+    """Leave the terminal to the Mininet CLI; when it ends the lab goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout.flush()
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(keeper, 0)
+    lab.directory.remove()
+
+
+@click.command()
+@click.argument("lab", required=False)
+@click.option("--all", "all_", is_flag=True, help="Every lab there is.")
+def down(lab: str | None, all_: bool) -> None:
+    """Tear a lab down, also one whose parts were killed."""
+    for found in labs() if all_ else [find(lab)]:
+        found.end()
+        print(f"lab {found.name} is down")
+
+
+@click.command()
+@json_option
+def ps(json_: bool) -> None:
+    """Labs that run, and what of them is dead."""
+    rows = [_ps_row(lab) for lab in labs()]
+    if json_:
+        as_json(rows)
+        return
+    columns = ["name", "topology", "state", "up_s", "hypervisors", "vms", "datapath", "dead"]
+    table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _ps_row(lab: Lab) -> dict[str, Any]:
+    alive = bool(lab.init)
+    state = lab.state["state"] if alive or lab.state["state"] == "failed" else "dead"
+    return {
+        "name": lab.name,
+        "topology": lab.state["topology"],
+        "state": state,
+        "up_s": round(time.time() - lab.state["created_s"]) if alive else None,
+        "hypervisors": len(lab.nodes("hypervisor")),
+        "vms": len(lab.nodes("vm")),
+        "datapath": lab.state.get("datapath"),
+        "dead": [part for part, lives, _ in lab.health() if not lives] if alive else [],
+        "directory": str(lab.directory.path),
+    }
+
+
+@click.command("exec", context_settings={"allow_interspersed_args": False})
+@lab_option
+@click.argument("node")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+def exec_(lab: str | None, node: str, command: tuple[str, ...]) -> None:
+    """Run a command in a node, with its exit status: exec NODE -- CMD..."""
+    words = list(command[1:] if command[0] == "--" else command)
+    if not words:
+        raise UsageError("exec: a command is wanted after --")
+    found = find(lab)
+    row = found.node(node)
+    announce_dead(found)
+    if not (init := found.init):
+        raise LabError(f"lab {found.name}: nothing of it runs")
+    sys.exit(execute(found.directory, init, row["name"], row["kind"], words))
+
+
+@click.command()
+@lab_option
+@click.argument("part")
+def restart(lab: str | None, part: str) -> None:
+    """Restart a part: a hypervisor's agent, controller, or ovs-vswitchd."""
+    found = find(lab)
+    rpc.ask(found.directory.socket, "restart", part=part)
+    print(f"{part} of lab {found.name} runs")
+
+
+@click.command()
+@lab_option
+@click.argument("vm")
+@click.argument("hypervisor")
+def move(lab: str | None, vm: str, hypervisor: str) -> None:
+    """Move a VM to another hypervisor, as a live migration ends: its cable is replugged."""
+    found = find(lab)
+    rpc.ask(found.directory.socket, "move", vm=vm, hypervisor=hypervisor)
+    print(f"{vm} is on {hypervisor}")
+
+
+MANAGE_COMMANDS: list[click.Command] = [list_, up, down, ps, exec_, restart, move]

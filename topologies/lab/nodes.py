@@ -1,0 +1,189 @@
+"""Mininet's node, switch, link and controller classes as a lab uses them.
+
+Only Mininet and the standard library here: plain `mn --custom` loads this file with the system's
+Python. Agents and the controller are processes of their own, started through `parts`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mininet.link import Intf, Link
+from mininet.node import Controller, Node, OVSBridge, OVSSwitch
+
+from topologies.lab.directory import LabDirectory
+from topologies.lab.errors import LabError
+from topologies.lab.parts import CONTROLLER_PORT, Parts
+from topologies.lab.plan import Hypervisor
+
+_parts: dict[str, Parts] = {}
+
+
+def shared_parts() -> Parts:
+    """The parts of the lab this process builds; one of its own where plain `mn` builds it."""
+    if "parts" not in _parts:
+        _parts["parts"] = Parts(LabDirectory.for_plain_mininet())
+    return _parts["parts"]
+
+
+def use_parts(parts: Parts) -> None:
+    """Give the nodes that are built from now on the parts of a lab."""
+    _parts["parts"] = parts
+
+
+def datapath_kind() -> str:
+    """What Mininet calls Open vSwitch's datapath: "kernel" or "user"."""
+    chosen = os.environ.get("VXLAB_OVS_DATAPATH")
+    return chosen or ("kernel" if os.path.isdir("/sys/module/openvswitch") else "user")
+
+
+def run(node: Node, command: str) -> str:
+    """Run a shell command in a node; LabError with command, node and output if it fails.
+
+    The only caller of Mininet's cmd(), which drops the exit status.
+    """
+    output = node.cmd(command + " ; echo $?")
+    text, _, status = output.rstrip().rpartition("\n")
+    if status.strip() != "0":
+        raise LabError(f"{node.name}: {command!r} failed: {(text or output).strip()}")
+    return text
+
+
+class Nic(Intf):
+    """An interface whose address its node configures, together with everything else, in one go."""
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        """Nothing is left to do: Veth made it, with its MTU."""
+        return {}
+
+
+class Veth(Link):
+    """A veth pair with an MTU, made and brought up in one command on each side."""
+
+    def __init__(self, node1: Node, node2: Node, mtu: int = 1500, **params: Any) -> None:
+        self.mtu = mtu
+        params["intf"] = Nic
+        super().__init__(node1, node2, **params)
+
+    def makeIntfPair(  # noqa: N802, PLR0913 - Mininet's signature
+        self,
+        intfname1: str,
+        intfname2: str,
+        addr1: str | None = None,
+        addr2: str | None = None,
+        node1: Node | None = None,
+        node2: Node | None = None,
+        deleteIntfs: bool = True,  # noqa: N803
+    ) -> None:
+        """Make both ends, each in its node's network namespace."""
+        if node1 is None or node2 is None:
+            raise LabError(f"{intfname1}: a link needs two nodes")
+        mtu = f"mtu {self.mtu}"
+        run(
+            node1,
+            f"ip link add name {intfname1} {mtu} type veth "
+            f"peer name {intfname2} {mtu} netns {node2.pid} && ip link set {intfname1} up",
+        )
+        run(node2, f"ip link set {intfname2} up")
+
+
+class PlainNode(Node):
+    """A host configured by one shell command instead of Mininet's many."""
+
+    def config(self, mac: str = "", ip: str = "", **_params: Any) -> dict[str, Any]:
+        """Set address and MAC of the default interface, loopback up, and the sysctls."""
+        nic = self.defaultIntf()
+        nic.mac = mac
+        nic.ip, nic.prefixLen = ip.split("/")
+        run(
+            self,
+            " && ".join(
+                [
+                    *(f"echo {value} > /proc/sys/net/{key}" for key, value in self.sysctls()),
+                    f"ip link set {nic} address {mac}",
+                    f"ip addr add {ip} dev {nic}",
+                    "ip link set lo up",
+                ]
+            ),
+        )
+        return {}
+
+    def sysctls(self) -> list[tuple[str, int]]:
+        """Pairs of (path under /proc/sys/net, value)."""
+        return []
+
+
+class VmNode(PlainNode):
+    """A virtual machine; quiet by default: without IPv6 it sends only what it is asked to."""
+
+    def sysctls(self) -> list[tuple[str, int]]:
+        """IPv6 only where the topology wants it."""
+        return [("ipv6/conf/all/disable_ipv6", 0 if self.params["ipv6"] else 1)]
+
+
+class HypervisorNode(PlainNode):
+    """A hypervisor: a network namespace with an underlay NIC, trunks and a VTEP agent."""
+
+    def config(self, **params: Any) -> dict[str, Any]:
+        """Configure the underlay NIC and start the agent; its joins follow when it is up."""
+        result = super().config(**params)
+        plan: Hypervisor = self.params["plan"]
+        shared_parts().start_agent(plan.name, plan.agent_config, f"/proc/{self.pid}/ns/net")
+        return result
+
+    def sysctls(self) -> list[tuple[str, int]]:
+        """Room for as many groups as there are segments; no IPv6 noise on underlay and trunk."""
+        groups = max(20, len(self.params["plan"].vlans))
+        return [
+            ("ipv6/conf/all/disable_ipv6", 1),
+            ("ipv4/igmp_max_memberships", groups),
+        ]
+
+    def terminate(self) -> None:
+        """End the agent before its namespace goes."""
+        shared_parts().stop_agent(self.params["plan"].name)
+        super().terminate()
+
+
+class VirtualSwitch(OVSBridge):
+    """A hypervisor's virtual switch: access ports for VMs, a trunk to the agent, learning by itself."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **{"datapath": datapath_kind(), **params})
+
+    def start(self, controllers: list[Controller]) -> None:
+        """Start it, with each VM's port in the VM's VLAN and the trunk carrying all."""
+        super().start(controllers)
+        for intf in self.intfList():
+            if "vlan" in intf.params:
+                self.vsctl(f" -- set Port {intf} tag={intf.params['vlan']}")
+
+
+class UnderlaySwitch(OVSSwitch):
+    """A switch of the underlay: OpenFlow 1.3, ruled by the controller, forwarding on without it."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        defaults = {"datapath": datapath_kind(), "protocols": "OpenFlow13", "failMode": "secure"}
+        super().__init__(name, **{**defaults, **params})
+
+
+class UnderlayController(Controller):
+    """The Ryu controller of the underlay, a process of its own."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        params.pop("command", None)
+        super().__init__(name, port=CONTROLLER_PORT, **params)
+        shared_parts().start_controller()  # it imports while the links are made
+
+    def checkListening(self) -> None:  # noqa: N802 - Mininet's name
+        """Nothing to ask here: the controller says itself if its port is taken."""
+
+    def start(self) -> None:
+        """Wait until it listens, so that switches connect at once."""
+        shared_parts().await_controller()
+
+    def stop(self, *_args: Any, **_params: Any) -> None:
+        """End the process."""
+        shared_parts().stop_controller()
+        Node.stop(self)

@@ -1,0 +1,81 @@
+"""What can be done to a lab that runs: restart a part, move a VM to another hypervisor."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from topologies.lab.errors import LabError, UsageError
+from topologies.lab.overlay import OverlayTopo
+from topologies.lab.ovs import OpenVSwitch, vswitchd_alive
+from topologies.lab.parts import Parts
+
+
+class Operations:
+    """The table behind the lab's control socket."""
+
+    def __init__(
+        self,
+        topo: OverlayTopo,
+        parts: Parts,
+        open_vswitch: OpenVSwitch,
+        write_state: Callable[[str], None],
+    ) -> None:
+        self._topo = topo
+        self._parts = parts
+        self._open_vswitch = open_vswitch
+        self._write_state = write_state
+
+    def table(self) -> dict[str, Callable[..., Any]]:
+        """Request -> what carries it out."""
+        return {"restart": self.restart, "move": self.move}
+
+    def restart(self, part: str) -> dict[str, Any]:
+        """Restart a hypervisor's agent, "controller" or "ovs-vswitchd"; returns when it is up."""
+        if part == "controller":
+            self._parts.restart_controller()
+        elif part == "ovs-vswitchd":
+            self._restart_vswitchd()
+        elif part in self._topo.hypervisors:
+            self._parts.restart_agent(part)
+        else:
+            allowed = ", ".join(["controller", "ovs-vswitchd", *self._topo.hypervisors])
+            raise UsageError(f"{part}: no part of this lab; allowed: {allowed}")
+        return {}
+
+    def _restart_vswitchd(self) -> None:
+        if vswitchd_alive(self._parts.directory):
+            subprocess.run(["ovs-appctl", "-t", "ovs-vswitchd", "exit"], check=True)
+        self._open_vswitch.start_vswitchd()
+
+    def move(self, vm: str, hypervisor: str) -> dict[str, Any]:
+        """Plug a VM's cable into another hypervisor's virtual switch, as a live migration ends."""
+        if vm not in self._topo.vms:
+            raise UsageError(f"{vm}: no VM of this lab; allowed: {', '.join(self._topo.vms)}")
+        if hypervisor not in self._topo.hypervisors:
+            allowed = ", ".join(self._topo.hypervisors)
+            raise UsageError(f"{hypervisor}: no hypervisor of this lab; allowed: {allowed}")
+        moving, target = self._topo.vms[vm], self._topo.hypervisors[hypervisor]
+        if moving.segment.vni not in target.vlans:
+            raise LabError(f"{hypervisor}: does not carry VNI {moving.segment.vni} of {vm}")
+        trunk, vlan = target.attach(moving.segment, None)
+        cable = self._cable(vm)
+        _vsctl("del-port", cable, "--", "add-port", target.bridges[trunk], cable, f"tag={vlan}")
+        self._topo.vms[vm] = dataclasses.replace(
+            moving, hypervisor=hypervisor, vlan=vlan, trunk=trunk
+        )
+        self._write_state("ready")
+        return {}
+
+    def _cable(self, vm: str) -> str:
+        """The switch's end of a VM's link; it keeps its name wherever it is plugged in."""
+        bridge, port = self._topo.ports[vm][0]
+        return f"{bridge}-eth{port}"
+
+
+def _vsctl(*arguments: str) -> None:
+    done = subprocess.run(["ovs-vsctl", *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise LabError(f"ovs-vsctl {' '.join(arguments)}: {done.stderr.strip()}")

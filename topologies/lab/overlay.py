@@ -1,0 +1,149 @@
+"""The words a topology is written in: segment, underlay switch, hypervisor, VM.
+
+An OverlayTopo is a Mininet Topo: names, links and options only, nothing is started here. It works
+through `vxlab up` and through `mn --custom` alike.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from mininet.topo import Topo
+
+from topologies.lab.errors import UsageError
+from topologies.lab.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitch, VmNode
+from topologies.lab.options import COMMON, Option, Settings
+from topologies.lab.plan import UNDERLAY_PREFIX, Hypervisor, Segment, Vm, mac_of
+
+LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250
+
+
+class OverlayTopo(Topo):
+    """Base of all topologies: a subclass names its `options` and overrides `lay`."""
+
+    options: ClassVar[tuple[Option, ...]] = ()
+
+    def build(self, **values: Any) -> None:
+        """Mininet's hook: read the settings, lay the nodes, check what can only be checked then."""
+        self.settings = Settings(COMMON + self.options, values)
+        self.segments: dict[int, Segment] = {}
+        self.hypervisors: dict[str, Hypervisor] = {}
+        self.vms: dict[str, Vm] = {}
+        self.underlay_switches: list[str] = []
+        self.lay()
+        self.settings.check_hypervisors(self.hypervisors)
+
+    def lay(self) -> None:
+        """Lay out segments, switches, hypervisors and VMs; `self.settings` has the options."""
+        raise NotImplementedError
+
+    def segment(self, vni: int, group: str) -> Segment:
+        """A VNI and the group that carries its broadcast, multicast and unknown unicast."""
+        if vni in self.segments:
+            raise UsageError(f"VNI {vni}: there already")
+        self.segments[vni] = Segment(vni, group)
+        return self.segments[vni]
+
+    def underlay_switch(self, name: str, uplink: str | None = None) -> str:
+        """A switch of the underlay, controlled by Ryu; `uplink` links it to another, as a tree."""
+        self.underlay_switches.append(name)
+        self.addSwitch(name, cls=UnderlaySwitch, dpid=f"{len(self.underlay_switches):016x}")
+        if uplink is not None:
+            self._wire(name, uplink, self.settings["underlay_mtu"])
+        return name
+
+    def hypervisor(self, name: str, switch: str) -> Hypervisor:
+        """A hypervisor with its VTEP agent, underlay NIC and virtual switch."""
+        number = len(self.hypervisors) + 1
+        if number > LAST_HYPERVISOR:
+            raise UsageError(f"{name}: the underlay has addresses for {LAST_HYPERVISOR} hypervisors")
+        hypervisor = Hypervisor(name, number)
+        hypervisor.options = {
+            option.name: self.settings.of(option.name, name)
+            for option in COMMON
+            if option.per_hypervisor
+        }
+        self.hypervisors[name] = hypervisor
+        mac, ip = mac_of(hypervisor.underlay), f"{hypervisor.underlay}/{UNDERLAY_PREFIX}"
+        self.addHost(name, cls=HypervisorNode, ip=ip, mac=mac, plan=hypervisor)
+        self._wire(name, switch, self.settings["underlay_mtu"], intfName1=hypervisor.interface)
+        self._add_bridge(hypervisor)
+        return hypervisor
+
+    def attach(self, hypervisor: Hypervisor, segment: Segment, vlan: int | None = None) -> int:
+        """Carry a segment on a hypervisor, on a VLAN (or the next free one); returns the VLAN."""
+        trunk, vlan = hypervisor.attach(segment, vlan)
+        while trunk >= len(hypervisor.bridges):
+            self._add_bridge(hypervisor)
+        return vlan
+
+    def vm(
+        self,
+        name: str,
+        hypervisor: Hypervisor,
+        segment: Segment,
+        ip: str,
+        vlan: int | None = None,
+        mac: str | None = None,
+    ) -> Vm:
+        """A VM in a segment, on an access port of the hypervisor's virtual switch."""
+        trunk, vlan = hypervisor.attach(segment, vlan)
+        mac = mac or mac_of(str(ipaddress.ip_interface(ip).ip))
+        vm = Vm(name, hypervisor.name, segment, vlan, trunk, ip, mac)
+        self.vms[name] = vm
+        self.attach(hypervisor, segment)
+        ipv6 = self.settings["ipv6"]
+        self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=ipv6)
+        bridge = hypervisor.bridges[trunk]
+        self._wire(name, bridge, self.settings["vm_mtu"], params2={"vlan": vlan})
+        return vm
+
+    def _add_bridge(self, hypervisor: Hypervisor) -> None:
+        trunk = len(hypervisor.bridges)
+        name = f"br{hypervisor.number}" + (f"x{trunk}" if trunk else "")
+        hypervisor.bridges.append(name)
+        # Bridges take datapath ids far from the underlay's 1, 2, 3...
+        dpid = f"{0xB00000 + hypervisor.number * 256 + trunk:016x}"
+        self.addSwitch(name, cls=VirtualSwitch, dpid=dpid)
+        mtu = self.settings["vm_mtu"] + 4  # room for the 802.1Q tag of a full frame
+        self._wire(
+            hypervisor.name, name, mtu, intfName1=hypervisor.trunk_interface(trunk), params1={}
+        )
+
+    def _wire(self, node1: str, node2: str, mtu: int, **params: Any) -> None:
+        self.addLink(node1, node2, cls=Veth, mtu=mtu, **params)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All nodes in the shape of `vxlab nodes --json`."""
+        for vm in self.vms.values():
+            yield _row(vm.name, "vm", vm.hypervisor, [vm.ip], vm.mac, vm.vlan, vm.segment.vni)
+        for hypervisor in self.hypervisors.values():
+            ip, mac = f"{hypervisor.underlay}/{UNDERLAY_PREFIX}", mac_of(hypervisor.underlay)
+            row = _row(hypervisor.name, "hypervisor", None, [ip], mac)
+            yield row | {"underlay": hypervisor.underlay, "vtep": "python"}
+            for bridge in hypervisor.bridges:
+                yield _row(bridge, "bridge", hypervisor.name, [], None)
+        for switch in self.underlay_switches:
+            yield _row(switch, "switch", None, [], None)
+
+
+def _row(
+    name: str,
+    kind: str,
+    hypervisor: str | None,
+    ip: list[str],
+    mac: str | None,
+    vlan: int | None = None,
+    vni: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "hypervisor": hypervisor,
+        "ip": ip,
+        "mac": mac,
+        "vlan": vlan,
+        "vni": vni,
+    }

@@ -1,0 +1,138 @@
+"""The plan of a lab as plain data: segments, VMs, hypervisors, and what an agent is told.
+
+Words only: nothing here starts anything. The address plan of the underlay is 192.0.2.0/24
+(RFC 5737), hypervisor n at 192.0.2.(10 + n).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from topologies.lab.errors import UsageError
+
+UNDERLAY_PREFIX = 24
+LAST_VLAN = 4094  # IEEE 802.1Q: 0 and 4095 are reserved
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One VNI (RFC 7348 section 4) and the multicast group that carries its floods."""
+
+    vni: int
+    group: str
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A virtual machine on an access port of its hypervisor's virtual switch."""
+
+    name: str
+    hypervisor: str
+    segment: Segment
+    vlan: int
+    trunk: int
+    ip: str
+    mac: str
+
+
+@dataclass
+class Hypervisor:
+    """A host with an underlay NIC, a VTEP agent, and one virtual switch for each 4094 VLANs."""
+
+    name: str
+    number: int
+    bridges: list[str] = field(default_factory=list)
+    vlans: dict[int, tuple[int, Segment]] = field(default_factory=dict)  # VNI -> (slot, segment)
+    slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def underlay(self) -> str:
+        """Its address in the underlay."""
+        return f"192.0.2.{10 + self.number}"
+
+    @property
+    def interface(self) -> str:
+        """Its underlay NIC."""
+        return f"{self.name}-eth0"
+
+    def trunk_interface(self, trunk: int) -> str:
+        """The hypervisor's end of the trunk to its virtual switch number `trunk`."""
+        return f"{self.name}-trunk" if trunk == 0 else f"{self.name}-trunk{trunk}"
+
+    def attach(self, segment: Segment, vlan: int | None) -> tuple[int, int]:
+        """Give a segment a VLAN of this hypervisor, the next free one if none is asked for.
+
+        Returns (trunk, VLAN); the same again where the segment is attached already.
+        """
+        if segment.vni in self.vlans:
+            slot, _ = self.vlans[segment.vni]
+        else:
+            slot = vlan - 1 if vlan is not None else self._free_slot()
+            self._take(slot, segment)
+        trunk, offset = divmod(slot, LAST_VLAN)
+        if vlan is not None and offset + 1 != vlan:
+            raise UsageError(f"{self.name}: VNI {segment.vni} has VLAN {offset + 1}, not {vlan}")
+        return trunk, offset + 1
+
+    def _free_slot(self) -> int:
+        # Slots are dense from the bottom: with n taken, one of the first n + 1 is free.
+        slot = len(self.slots)
+        while slot in self.slots:
+            slot += 1
+        return slot
+
+    def _take(self, slot: int, segment: Segment) -> None:
+        if slot in self.slots:
+            vlan = slot % LAST_VLAN + 1
+            raise UsageError(f"{self.name}: VLAN {vlan} already carries VNI {self.slots[slot]}")
+        self.slots[slot] = segment.vni
+        self.vlans[segment.vni] = slot, segment
+
+    def group_of(self, segment: Segment) -> str:
+        """The group this hypervisor uses for a segment: the segment's, or what was set by hand."""
+        return self.options["group"] or segment.group
+
+    def agent_config(self, control: str) -> str:
+        """The agent's configuration file, TOML (`python -m vtep --config`)."""
+        lines = [
+            f"name = {_quoted(self.name)}",
+            f"control = {_quoted(control)}",
+            "[underlay]",
+            f"interface = {_quoted(self.interface)}",
+            f"local = {_quoted(self.underlay)}",
+            f"ttl = {self.options['ttl']}",
+            f"udp_checksum = {_flag(self.options['udp_checksum'])}",
+            f"strict = {_flag(self.options['strict'])}",
+            "[fdb]",
+            f"ageing_s = {self.options['ageing']}",
+            f"limit = {self.options['limit']}",
+        ]
+        for trunk in range(len(self.bridges)):
+            lines += ["[[port]]", f"interface = {_quoted(self.trunk_interface(trunk))}"]
+        for vni, (slot, segment) in sorted(self.vlans.items()):
+            trunk, offset = divmod(slot, LAST_VLAN)
+            lines += [
+                "[[segment]]",
+                f"vni = {vni}",
+                f"group = {_quoted(self.group_of(segment))}",
+                f"vlan = {offset + 1}",
+                f"port = {_quoted(self.trunk_interface(trunk))}",
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)  # a JSON string is a TOML basic string
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def mac_of(address: str) -> str:
+    """A locally administered MAC that shows the IPv4 address it belongs to."""
+    return "02:00:" + ipaddress.IPv4Address(address).packed.hex(":")
