@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,41 @@ def ask(path: Path, do: str, **arguments: Any) -> Any:
         raise Unreachable(f"{path.name}: {error}") from error
 
 
-def subscribe(path: Path, do: str, **arguments: Any) -> tuple[socket.socket, Iterator[dict]]:
-    """Send one request whose answer is followed by a stream of JSON lines, until either side closes."""
-    peer = connect(path)
-    lines = peer.makefile("rw", encoding="utf-8")
-    lines.write(json.dumps({"do": do, **arguments}) + "\n")
-    lines.flush()
-    _result(path, lines.readline())
-    peer.settimeout(None)
-    return peer, (json.loads(line) for line in lines)
+class Subscription:
+    """A stream of JSON lines that follows the answer to one request; selectable."""
+
+    def __init__(self, path: Path, do: str, **arguments: Any) -> None:
+        """Ask; Unreachable or LabError if the answer is no stream."""
+        self._peer = connect(path)
+        self._pending = b""
+        self._peer.sendall((json.dumps({"do": do, **arguments}) + "\n").encode())
+        while b"\n" not in self._pending:
+            self._fill(path)
+        line, _, self._pending = self._pending.partition(b"\n")
+        _result(path, line.decode())
+        self._peer.setblocking(False)
+
+    def _fill(self, path: Path) -> None:
+        arrived = self._peer.recv(65536)
+        if not arrived:
+            raise Unreachable(f"{path.name}: closed without an answer")
+        self._pending += arrived
+
+    def fileno(self) -> int:
+        """For selectors: readable when records wait."""
+        return self._peer.fileno()
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """The whole records that have arrived; None when the other side has closed."""
+        try:
+            while arrived := self._peer.recv(1 << 20):
+                self._pending += arrived
+            closed = True
+        except BlockingIOError:
+            closed = False
+        *lines, self._pending = self._pending.split(b"\n")
+        return None if closed and not lines else [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """End it."""
+        self._peer.close()

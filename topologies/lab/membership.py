@@ -1,0 +1,39 @@
+"""Who has joined which group, as agents say and as the underlay's switches have snooped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topologies.lab import rpc
+from topologies.lab.handle import Lab
+
+
+def group_rows(lab: Lab) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of `vxlab groups --json`, and the hypervisors that did not answer."""
+    answers, dead = lab.ask_agents("groups")
+    joined: dict[tuple[int, str], list[str]] = {}
+    for name, rows in answers:
+        for row in rows:
+            members = joined.setdefault((row["vni"], row["group"]), [])
+            if row["joined"]:
+                members.append(name)
+    snooped = snooped_by_group(lab)
+    return [
+        {"vni": vni, "group": group, "joined": members, "snooped": snooped.get(group, {})}
+        for (vni, group), members in sorted(joined.items())
+    ], dead
+
+
+def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
+    """For each group, which neighbours each underlay switch sends it to; empty without controller."""
+    try:
+        rows = rpc.ask(lab.directory.controller_socket, "groups")
+    except rpc.Unreachable:
+        return {}
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        switch = lab.state["dpids"][str(row["dpid"])]
+        ports = lab.state["peers"][switch]
+        names = [ports[str(port["port"])] for port in row["ports"] if str(port["port"]) in ports]
+        found.setdefault(row["group"], {})[switch] = sorted(names)
+    return found
