@@ -31,6 +31,7 @@ class OverlayTopo(Topo):
         self.segments: dict[int, Segment] = {}
         self.hypervisors: dict[str, Hypervisor] = {}
         self.vms: dict[str, Vm] = {}
+        self.machines: dict[str, tuple[str, str]] = {}
         self.underlay_switches: list[str] = []
         self.lay()
         self.settings.check_hypervisors(self.hypervisors)
@@ -71,6 +72,13 @@ class OverlayTopo(Topo):
         self._wire(name, switch, self.settings["underlay_mtu"], intfName1=hypervisor.interface)
         self._add_bridge(hypervisor)
         return hypervisor
+
+    def machine(self, name: str, switch: str, ip: str) -> None:
+        """A plain host on the underlay that is no hypervisor of ours, such as a router."""
+        mac = mac_of(str(ipaddress.ip_interface(ip).ip))
+        self.machines[name] = (ip, mac)
+        self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=False)
+        self._wire(name, switch, self.settings["underlay_mtu"])
 
     def attach(self, hypervisor: Hypervisor, segment: Segment, vlan: int | None = None) -> int:
         """Carry a segment on a hypervisor, on a VLAN (or the next free one); returns the VLAN."""
@@ -125,6 +133,8 @@ class OverlayTopo(Topo):
             yield row | {"underlay": hypervisor.underlay, "vtep": "python"}
             for bridge in hypervisor.bridges:
                 yield _row(bridge, "bridge", hypervisor.name, [], None)
+        for name, (ip, mac) in self.machines.items():
+            yield _row(name, "router", None, [ip], mac)
         for switch in self.underlay_switches:
             yield _row(switch, "switch", None, [], None)
 

@@ -6,6 +6,8 @@ is put back. Packets queue in the socket, so nothing is missed between opening a
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import socket
 import struct
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from topologies.lab.enter import become_observer, enter_network
 from topologies.lab.errors import LabError, UsageError
 from topologies.lab.handle import Lab
+from topologies.lab.namespaces import CLONE_NEWNET, setns
 
 ETH_P_ALL = 3
 _SOL_PACKET = 263
@@ -54,6 +57,10 @@ class Tap:
         self.socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.socket.bind((interface, ETH_P_ALL))
+
+    def send(self, frame: bytes) -> None:
+        """Put a frame on the link, as the node itself would."""
+        self.socket.send(frame)
 
     def read(self) -> Iterator[Sighting]:
         """All packets that wait, oldest first."""
@@ -99,12 +106,13 @@ def _interfaces(node: str, kind: str) -> list[str]:
 def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
     """Open taps on (node, interface) pairs; interface None means all of the node's.
 
-    This process takes the lab's rights for good (a lab of an ordinary user has a user namespace)
-    and ends in the last node's network namespace.
+    This process takes the lab's rights for good: a lab of an ordinary user has a user namespace,
+    and from there no way leads back to the network namespace this process had.
     """
     if not (init := lab.init):
         raise LabError(f"lab {lab.name}: nothing of it runs")
     rows = [(lab.node(node), interface) for node, interface in targets]
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     become_observer(lab.directory, init)
     taps = []
     for row, interface in rows:
@@ -113,6 +121,9 @@ def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
         if interface is not None and interface not in there:
             raise UsageError(f"{row['name']}:{interface}: allowed: {', '.join(there)}")
         taps += [Tap(row["name"], name) for name in ([interface] if interface else there)]
+    with contextlib.suppress(PermissionError):
+        setns(home, CLONE_NEWNET)
+    os.close(home)
     return taps
 
 

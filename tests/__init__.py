@@ -1,0 +1,1 @@
+"""Tests: unit (no root, no waiting), net (real labs), support, bench."""

@@ -1,0 +1,95 @@
+"""kill -9 of any part: what lives goes on or ends cleanly, the next command says what is dead."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.labs import RunningLab, lab, namespaces_in_use, processes_of, vxlab, vxlab_ok
+from tests.support.poll import eventually
+from topologies.lab import rpc
+
+
+def host_pid(lab: RunningLab, pattern: str) -> int:
+    """The process of a lab whose command line holds a pattern, as this machine numbers it."""
+    for name in processes_of(lab.handle.directory.path):
+        words = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if pattern in words:
+            return int(name)
+    raise AssertionError(f"no process of the lab runs {pattern}")
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def agent_pid(lab: RunningLab, hypervisor: str) -> int:
+    """A forked agent's pid in the lab, found among the machine's by its namespace-inner number."""
+    inner = rpc.ask(lab.handle.directory.agent_socket(hypervisor), "ready")["pid"]
+    for name in processes_of(lab.handle.directory.path):
+        status = Path(f"/proc/{name}/status").read_text()
+        numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+        if numbers[-1] == str(inner) and len(numbers) > 2:
+            return int(name)
+    raise AssertionError(f"no process of the lab has pid {inner} inside")
+
+
+@pytest.fixture
+def victim(request: pytest.FixtureRequest):  # noqa: ANN201
+    with lab("three_vteps", "t-victim") as running:
+        yield running
+
+
+def test_an_agents_death_is_named_and_mended(victim: RunningLab) -> None:
+    victim.ping("A", "10.0.0.2")
+    kill(agent_pid(victim, "hv2"))
+    eventually(lambda: assert_says(vxlab("fdb", "--lab", victim.name), "hv2 of lab t-victim is dead"))
+    victim.ping("A", "10.0.0.3")  # the others go on
+    vxlab_ok("restart", "--lab", victim.name, "hv2")
+    victim.ping("A", "10.0.0.2")
+    assert vxlab("fdb", "--lab", victim.name).returncode == 0
+
+
+def test_vswitchds_death_is_named_and_mended(victim: RunningLab) -> None:
+    kill(host_pid(victim, "ovs-vswitchd unix:"))
+    eventually(lambda: assert_says(vxlab("nodes", victim.name), "ovs-vswitchd of lab t-victim is dead"))
+    vxlab_ok("restart", "--lab", victim.name, "ovs-vswitchd")
+    eventually(lambda: victim.ping("A", "10.0.0.2"), within=30)
+
+
+def test_the_first_processs_death_ends_everything(victim: RunningLab) -> None:
+    directory = victim.handle.directory.path
+    init = victim.handle.init
+    kill(init)
+    eventually(lambda: assert_nothing_runs(directory))
+    said = vxlab("fdb", "--lab", victim.name)
+    assert said.returncode == 1
+    assert "lab t-victim is dead" in said.stderr
+    vxlab_ok("down", victim.name)
+    assert not directory.exists()
+    vxlab_ok("up", "three_vteps", "--name", victim.name, "-d")
+    RunningLab(victim.name).ping("A", "10.0.0.2")
+
+
+def test_down_leaves_nothing_behind() -> None:
+    before = namespaces_in_use()
+    interfaces = Path("/proc/net/dev").read_text().count(":")
+    with lab("three_vteps", "t-gone") as running:
+        directory = running.handle.directory.path
+        assert len(namespaces_in_use()) > len(before)
+    assert_nothing_runs(directory)
+    assert not directory.exists()
+    assert namespaces_in_use() <= before
+    assert Path("/proc/net/dev").read_text().count(":") == interfaces
+
+
+def assert_says(done: object, words: str) -> None:
+    assert done.returncode == 1, done  # type: ignore[attr-defined]
+    assert words in done.stderr, done  # type: ignore[attr-defined]
+
+
+def assert_nothing_runs(directory: Path) -> None:
+    assert processes_of(directory) == []

@@ -1,0 +1,41 @@
+"""`vxlab demo`: all eight steps with evidence, and a loud failure when one is not true."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.support.labs import vxlab
+from topologies.lab.handle import labs
+
+
+def test_all_eight_steps_are_proved(tmp_path: Path) -> None:
+    capture = tmp_path / "scene.pcapng"
+    done = vxlab("demo", "-w", str(capture))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All eight steps were seen to be true." in done.stdout
+    assert "239.1.1.10" in done.stdout
+    assert "\x1b[" not in done.stdout  # plain text in a pipe
+    assert capture.stat().st_size > 0
+    assert not [lab for lab in labs() if lab.name.startswith("demo-")]
+
+
+def test_the_steps_as_json() -> None:
+    done = vxlab("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    story = json.loads(done.stdout)
+    assert [step["step"] for step in story["steps"]] == list(range(1, 9))
+    assert all(step["ok"] and step["evidence"] and step["untrue"] is None for step in story["steps"])
+
+
+def test_a_vtep_in_the_wrong_group_fails_the_first_step() -> None:
+    done = vxlab("demo", "--set", "group.hv3=239.1.1.99")
+    assert done.returncode == 1
+    assert "Step 1 is not true: hv3 uses group 239.1.1.99 for VNI 10, not 239.1.1.10" in done.stdout
+
+
+def test_the_scene_plays_where_some_hypervisors_are_strangers_to_the_vni() -> None:
+    done = vxlab("demo", "many_vteps", "--json", "--set", "vteps=4", "--set", "vms=1", "--set", "vnis=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    evidence = json.loads(done.stdout)["steps"][3]["evidence"]
+    assert "hv2-eth0 received 0 copies" in evidence

@@ -1,0 +1,41 @@
+"""Five thousand VNIs on three VTEPs: the ends of the 24-bit range carry traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.labs import RunningLab, lab
+
+INHABITED = {"L": 1, "M": 4096, "H": 16777215}
+
+
+@pytest.fixture(scope="module")
+def thousands() -> Iterator[RunningLab]:
+    with lab("many_vnis", "t-vnis") as running:
+        yield running
+
+
+@pytest.mark.parametrize("vni", INHABITED.values())
+def test_traffic_passes(thousands: RunningLab, vni: int) -> None:
+    thousands.all_of_segment_reach_each_other(vni)
+
+
+def test_every_vtep_has_joined_for_all_of_them(thousands: RunningLab) -> None:
+    rows = thousands.listing("groups")
+    assert len(rows) == 5000
+    assert len({row["group"] for row in rows}) == 50
+    for row in rows:
+        assert row["joined"] == ["hv1", "hv2", "hv3"]
+        assert row["snooped"] == {"s1": ["hv1", "hv2", "hv3"]}
+
+
+def test_segments_that_share_a_group_share_no_frame(thousands: RunningLab) -> None:
+    sharing = {row["vni"] for row in thousands.listing("groups") if row["group"] == "239.1.3.1"}
+    assert 1 in sharing
+    assert len(sharing) == 100
+    thousands.run("L1", "ip", "neigh", "flush", "all")
+    thousands.ping("L1", "10.0.0.2")
+    touched = [row for row in thousands.listing("fdb", "hv3") if row["vni"] in sharing - {1}]
+    assert touched == []

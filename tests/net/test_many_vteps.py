@@ -1,0 +1,61 @@
+"""Many hypervisors: the underlay's tables hold VTEPs only, and everyone reaches everyone."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.labs import RunningLab, lab
+
+PAIRS = 200
+UP_WITHIN_S = 30
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[RunningLab]:
+    """40 VMs behind 4 VTEPs, over a tree of three underlay switches."""
+    with lab("many_vteps", "t-crowd", "vteps=4", "vms=10", "switches=3") as running:
+        yield running
+
+
+def test_the_underlays_tables_hold_vtep_addresses_only(crowd: RunningLab) -> None:
+    crowd.all_of_segment_reach_each_other(100)
+    vteps = {row["mac"] for row in crowd.handle.nodes("hypervisor")}
+    vms = {row["mac"] for row in crowd.handle.nodes("vm")}
+    for switch in crowd.handle.nodes("switch"):
+        flows = crowd.run(switch["name"], "ovs-ofctl", "-OOpenFlow13", "dump-flows", switch["name"])
+        macs = set(re.findall(r"dl_(?:src|dst)=((?:[0-9a-f]{2}:){5}[0-9a-f]{2})(?![/0-9a-f])", flows))
+        unicast = {mac for mac in macs if not int(mac[:2], 16) & 1}
+        assert unicast == vteps, f"{switch['name']}:\n{flows}"
+        assert not macs & vms
+
+
+def test_a_flood_crosses_a_tree_of_switches_once(crowd: RunningLab) -> None:
+    taps = crowd.taps(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
+    crowd.run("vm1", "ip", "neigh", "flush", "all")
+    crowd.ping("vm1", crowd.handle.node("vm40")["ip"][0].partition("/")[0])
+    crowd.ping("hv1", "192.0.2.14")
+    group = crowd.handle.state["segments"]["100"]
+    copies = {n: [p for p in taps.vxlan(f"hv{n}-eth0") if p.destination == group] for n in (1, 2, 3, 4)}
+    assert {n: len(packets) for n, packets in copies.items()} == {1: 1, 2: 1, 3: 1, 4: 1}
+    taps.close()
+
+
+def test_thirty_hypervisors_come_up_and_reach_each_other() -> None:
+    started = time.monotonic()
+    with lab("many_vteps", "t-thirty", "vteps=30", "vms=2") as running:
+        took = time.monotonic() - started
+        assert took < UP_WITHIN_S, f"up took {took:.1f} s"
+        vms = running.handle.nodes("vm")
+        assert len(vms) == 60
+        for one, other in sample_of_pairs(vms):
+            running.ping(one["name"], other["ip"][0].partition("/")[0])
+
+
+def sample_of_pairs(vms: list[dict]) -> list[tuple[dict, dict]]:
+    chance = random.Random(7348)
+    return [tuple(chance.sample(vms, 2)) for _ in range(PAIRS)]  # type: ignore[misc]

@@ -1,0 +1,250 @@
+"""The lab of the scene: shapes, learning, isolation of the quiet link, TCP, decisions and packets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.labs import VXLAB, RunningLab, vxlab, vxlab_ok
+from tests.support.poll import eventually
+from topologies.lab import rpc
+from topologies.lab.decode import Encapsulated
+from topologies.lab.pcapng import save
+from topologies.lab.tap import INBOUND, OUTBOUND
+
+A, B, C = (f"02:00:00:00:00:{last}" for last in ("0a", "0b", "0c"))
+HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
+GROUP = "239.1.1.10"
+UNDERLAY = ("hv1:hv1-eth0", "hv2:hv2-eth0", "hv3:hv3-eth0")
+
+
+@pytest.fixture(autouse=True)
+def clean_tables(three_vteps: RunningLab) -> None:
+    """Each test begins with nothing learned, neither by VTEPs nor by VMs or virtual switches."""
+    for number, vm in enumerate("ABC", start=1):
+        three_vteps.run(vm, "ip", "neigh", "flush", "all")
+        three_vteps.run(f"br{number}", "ovs-appctl", "fdb/flush", f"br{number}")
+        flush(three_vteps, f"hv{number}")
+
+
+def flush(lab: RunningLab, hypervisor: str) -> None:
+    rpc.ask(lab.handle.directory.agent_socket(hypervisor), "flush")
+
+
+def test_nodes_have_the_promised_shape(three_vteps: RunningLab) -> None:
+    rows = json.loads(vxlab_ok("nodes", three_vteps.name, "--json"))
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["A"] == {
+        "name": "A", "kind": "vm", "hypervisor": "hv1", "ip": ["10.0.0.1/24"], "mac": A,
+        "vlan": 1, "vni": 10,
+    }  # fmt: skip
+    assert by_name["hv1"]["underlay"] == HV1
+    assert by_name["hv1"]["vtep"] == "python"
+    kinds = {row["kind"] for row in rows}
+    assert kinds == {"vm", "hypervisor", "bridge", "switch"}
+
+
+def test_groups_are_joined_and_snooped(three_vteps: RunningLab) -> None:
+    members = ["hv1", "hv2", "hv3"]
+    assert three_vteps.listing("groups") == [
+        {"vni": 10, "group": GROUP, "joined": members, "snooped": {"s1": members}}
+    ]
+
+
+def test_a_ping_teaches_both_ends_and_the_bystander(three_vteps: RunningLab) -> None:
+    three_vteps.ping("A", "10.0.0.2")
+    three_vteps.assert_row("hv1", 10, A, None)
+    three_vteps.assert_row("hv1", 10, B, HV2)
+    three_vteps.assert_row("hv2", 10, A, HV1)
+    three_vteps.assert_row("hv2", 10, B, None)
+    three_vteps.assert_row("hv3", 10, A, HV1)  # from the flooded request
+    assert three_vteps.row("hv3", 10, B) is None  # the unicast answer never came by
+    row = three_vteps.row("hv1", 10, B)
+    assert row is not None
+    assert set(row) == {"hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"}
+    assert (row["kind"], row["port"]) == ("learned", None)
+
+
+def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: RunningLab) -> None:
+    three_vteps.ping("A", "10.0.0.2")
+    taps = three_vteps.taps(*UNDERLAY)
+    three_vteps.ping("A", "10.0.0.2", count=20)
+    three_vteps.ping("hv1", HV3)  # comes behind whatever was flooded
+    assert len(taps.vxlan("hv1-eth0")) == 40
+    assert len(taps.vxlan("hv2-eth0")) == 40
+    assert taps.vxlan("hv3-eth0") == []
+    taps.close()
+
+
+def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
+    before = vni_10_stats(three_vteps)
+    taps = three_vteps.taps("hv1:hv1-eth0")
+    three_vteps.ping("A", "10.0.0.2", count=5)
+    out = taps.vxlan("hv1-eth0", OUTBOUND)
+    after = vni_10_stats(three_vteps)
+    for kind, to_group in (("flood", True), ("unicast", False)):
+        sent = [packet for packet in out if (packet.destination == GROUP) == to_group]
+        moved = {
+            unit: after["encapsulated"][kind][unit] - before["encapsulated"][kind][unit]
+            for unit in ("packets", "bytes")
+        }
+        assert moved == {"packets": len(sent), "bytes": sum(len(p.inner) for p in sent)}
+    assert set(after) == {"hypervisor", "vni", "encapsulated", "decapsulated", "drops"}
+    taps.close()
+
+
+def vni_10_stats(lab: RunningLab) -> dict:
+    return next(row for row in lab.listing("stats", "hv1") if row["vni"] == 10)
+
+
+def test_tcp_gets_through_with_the_vms_offloads_on(three_vteps: RunningLab) -> None:
+    server = three_vteps.start("B", "iperf3", "-s", "-1")
+    try:
+        eventually(lambda: listens(three_vteps, "B", 5201))
+        report = json.loads(three_vteps.run("A", "iperf3", "-c", "10.0.0.2", "-n", "20M", "-J"))
+    finally:
+        server.terminate()
+        server.communicate()
+    assert report["end"]["sum_received"]["bytes"] >= 20_000_000
+
+
+def listens(lab: RunningLab, node: str, port: int) -> None:
+    assert f":{port}" in lab.run(node, "ss", "-ltnH"), f"nothing listens on port {port} of {node}"
+
+
+def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None:
+    taps = three_vteps.taps("hv1:hv1-eth0")
+    three_vteps.run("A", "ping", "-c1", "-W2", "-M", "do", "-s", "1472", "10.0.0.2")
+    largest = max(len(packet.sighting.data) for packet in taps.vxlan("hv1-eth0", OUTBOUND))
+    assert largest == 1514 + 50
+    taps.close()
+
+
+# -- events, packets and tshark agree
+
+
+@pytest.fixture
+def recorded(
+    three_vteps: RunningLab, clean_tables: None, tmp_path: Path
+) -> Iterator[tuple[list[dict], dict[str, list[Encapsulated]], Path]]:
+    """One ping from a cold start: all decisions, all VXLAN packets per link, and their pcapng."""
+    log = tmp_path / "events.jsonl"
+    taps = three_vteps.taps(*UNDERLAY)
+    with log.open("w") as out:
+        events = subprocess.Popen(
+            [*VXLAB, "events", "--lab", three_vteps.name, "--json", "--initial-state"],
+            stdout=out,
+            stderr=subprocess.DEVNULL,
+        )
+        eventually(lambda: count_lines(log, 3))  # the three joins
+        three_vteps.ping("A", "10.0.0.2")
+        eventually(lambda: count_lines(log, 3 + 17))
+        events.terminate()
+        events.wait()
+    links = {f"hv{n}": taps.vxlan(f"hv{n}-eth0") for n in (1, 2, 3)}
+    save(tmp_path / "scene.pcapng", taps.look())
+    taps.close()
+    yield [json.loads(line) for line in log.read_text().splitlines()], links, tmp_path / "scene.pcapng"
+
+
+def count_lines(path: Path, wanted: int) -> None:
+    found = path.read_text().splitlines()
+    assert len(found) >= wanted, f"{len(found)} of {wanted} events:\n" + "\n".join(found)
+
+
+def told(events: list[dict], hypervisor: str) -> list[tuple]:
+    """A hypervisor's decisions in order, in short."""
+    return [
+        (e["decision"], e["why"], e["mac"] or (e["frame"] or {}).get("summary", "").split(" ")[0])
+        for e in events
+        if e["hypervisor"] == hypervisor
+    ]
+
+
+def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: tuple) -> None:
+    events, _, _ = recorded
+    assert told(events, "hv1") == [
+        ("joined", "vni_added", ""),
+        ("learned", "local", A),
+        ("flooded", "broadcast", "ARP"),
+        ("learned", "remote", B),
+        ("delivered", "unicast", "ARP"),
+        ("sent", "known_unicast", "ICMP"),
+        ("delivered", "unicast", "ICMP"),
+    ]
+    assert told(events, "hv2") == [
+        ("joined", "vni_added", ""),
+        ("learned", "remote", A),
+        ("delivered", "flood", "ARP"),
+        ("learned", "local", B),
+        ("sent", "known_unicast", "ARP"),
+        ("delivered", "unicast", "ICMP"),
+        ("sent", "known_unicast", "ICMP"),
+    ]
+    assert told(events, "hv3") == [
+        ("joined", "vni_added", ""),
+        ("learned", "remote", A),
+        ("delivered", "flood", "ARP"),
+    ]
+
+
+def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None:
+    events, links, _ = recorded
+    for hypervisor, packets in links.items():
+        mine = [e for e in events if e["hypervisor"] == hypervisor]
+        sent = [(e["group"] or e["remote"], e["vni"], e["sport"], e["frame"]["source"])
+                for e in mine if e["decision"] in ("flooded", "sent")]  # fmt: skip
+        received = [(e["remote"], e["vni"], e["frame"]["source"], e["frame"]["length"])
+                    for e in mine if e["decision"] == "delivered"]  # fmt: skip
+        out = [p for p in packets if p.sighting.direction == OUTBOUND]
+        into = [p for p in packets if p.sighting.direction == INBOUND]
+        assert sent == [(p.destination, p.vni, p.outer["UDP"].sport, p.inner.src) for p in out]
+        assert received == [(p.source, p.vni, p.inner.src, len(p.inner)) for p in into]
+
+
+def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: tuple) -> None:
+    _, links, capture = recorded
+    fields = ["frame.interface_name", "ip.src", "udp.srcport", "vxlan.vni", "vxlan.flags", "udp.checksum"]
+    read = tshark(capture, "udp.port == 4789", *fields)
+    expected = sorted(
+        (f"{hv}-eth0", p.source, p.outer["UDP"].sport, 10, 0x0800, 0)
+        for hv, packets in links.items()
+        for p in packets
+    )
+    found = sorted(
+        (name, source.split(",")[0], int(port.split(",")[0]), int(vni), int(flags, 16), int(checksum.split(",")[0], 16))
+        for name, source, port, vni, flags, checksum in read
+    )  # fmt: skip
+    assert found == expected
+    assert len(found) == 9  # 1 + 2 of the flood, 3 unicasts seen at both ends
+    # The IPv4 and TCP/UDP analyses mark what is odd with an expert item of severity warning or worse.
+    assert tshark(capture, "udp.port == 4789 && _ws.expert.severity >= 0x600000", "_ws.expert.message") == []
+    assert tshark(capture, "_ws.malformed", "frame.number") == []
+
+
+def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:
+    assert shutil.which("tshark"), "tshark is missing; `make setup` installs it"
+    options = [word for field in fields for word in ("-e", field)]
+    done = subprocess.run(
+        ["tshark", "-r", str(capture), "-Y", display_filter, "-T", "fields", *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_commands_refuse_what_cannot_be(three_vteps: RunningLab) -> None:
+    refused = vxlab("fdb", "--lab", three_vteps.name, "hv9")
+    assert refused.returncode == 2
+    assert "hv9: no hypervisor" in refused.stderr
+    assert "allowed: hv1, hv2, hv3" in refused.stderr
+    assert vxlab("exec", "--lab", three_vteps.name, "A", "--", "sh", "-c", "exit 7").returncode == 7
+    second = vxlab("up", "three_vteps", "--name", three_vteps.name, "-d")
+    assert second.returncode == 1
+    assert "runs already" in second.stderr

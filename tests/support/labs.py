@@ -1,0 +1,170 @@
+"""Labs for tests: brought up and asked through the `vxlab` command, as a user does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from topologies.lab.decode import Encapsulated, encapsulated
+from topologies.lab.handle import Lab, find
+from topologies.lab.tap import Tap, drain, open_taps
+from tests.support.poll import eventually
+
+VXLAB = [sys.executable, "-m", "topologies"]
+CHECKOUT = Path(__file__).resolve().parents[2]
+UP_WITHIN_S = 120
+
+
+def vxlab(*arguments: str, timeout: float = UP_WITHIN_S) -> subprocess.CompletedProcess[str]:
+    """Run `vxlab`, whatever its exit status."""
+    return subprocess.run(
+        [*VXLAB, *arguments], capture_output=True, text=True, timeout=timeout, cwd=CHECKOUT
+    )
+
+
+def vxlab_ok(*arguments: str) -> str:
+    """Run `vxlab` and return its output; AssertionError with all it said if it fails."""
+    done = vxlab(*arguments)
+    assert done.returncode == 0, f"vxlab {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class RunningLab:
+    """A lab that is up."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def handle(self) -> Lab:
+        """The lab as the tool itself sees it."""
+        return find(self.name)
+
+    def try_run(self, node: str, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command in a node, whatever its exit status."""
+        return vxlab("exec", "--lab", self.name, node, "--", *command, timeout=timeout)
+
+    def run(self, node: str, *command: str, timeout: float = 60) -> str:
+        """Run a command in a node and return its output; AssertionError if it fails."""
+        done = self.try_run(node, *command, timeout=timeout)
+        assert done.returncode == 0, f"{node}: {command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def ping(self, node: str, address: str, count: int = 1) -> None:
+        """Ping and lose nothing."""
+        self.run(node, "ping", "-c", str(count), "-i", "0.05", "-W", "2", address)
+
+    def start(self, node: str, *command: str) -> subprocess.Popen[str]:
+        """Start a command in a node and leave it running."""
+        return subprocess.Popen(
+            [*VXLAB, "exec", "--lab", self.name, node, "--", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=CHECKOUT,
+        )
+
+    def listing(self, command: str, *arguments: str) -> list[dict[str, Any]]:
+        """A listing's JSON document: fdb, groups, stats."""
+        return json.loads(vxlab_ok(command, "--lab", self.name, "--json", *arguments))
+
+    def row(self, hypervisor: str, vni: int, mac: str) -> dict[str, Any] | None:
+        """One row of a hypervisor's table."""
+        rows = self.listing("fdb", hypervisor)
+        return next((r for r in rows if (r["vni"], r["mac"]) == (vni, mac)), None)
+
+    def assert_row(self, hypervisor: str, vni: int, mac: str, remote: str | None) -> None:
+        """A MAC of a VNI is behind a VTEP, as this hypervisor sees it."""
+        row = self.row(hypervisor, vni, mac)
+        assert row is not None, f"{hypervisor} has no row for {mac} in VNI {vni}"
+        assert row["remote"] == remote, f"{hypervisor}: {mac} is behind {row['remote']}, not {remote}"
+
+    def await_row(self, hypervisor: str, vni: int, mac: str, remote: str | None) -> None:
+        """The same, after a while."""
+        eventually(lambda: self.assert_row(hypervisor, vni, mac, remote))
+
+    def taps(self, *targets: str) -> Taps:
+        """Taps on NODE:INTERFACE links."""
+        pairs = [(node, interface or None) for node, _, interface in (t.partition(":") for t in targets)]
+        return Taps(open_taps(self.handle, pairs))
+
+    def all_of_segment_reach_each_other(self, vni: int) -> None:
+        """Every VM of a VNI pings every other."""
+        vms = [row for row in self.handle.nodes("vm") if row["vni"] == vni]
+        for one in vms:
+            targets = [other["ip"][0].partition("/")[0] for other in vms if other is not one]
+            script = " && ".join(f"ping -c1 -W2 {target} >/dev/null" for target in targets)
+            self.run(one["name"], "sh", "-c", script)
+
+
+class Taps:
+    """What a set of taps has seen."""
+
+    def __init__(self, taps: list[Tap]) -> None:
+        self.taps = taps
+        self.seen: list[Any] = []
+
+    def look(self) -> list[Any]:
+        """Take in what waits; returns all that was ever seen, oldest first."""
+        self.seen += drain(self.taps)
+        return self.seen
+
+    def vxlan(self, interface: str, direction: int | None = None) -> list[Encapsulated]:
+        """The VXLAN packets an interface carried."""
+        self.look()
+        wanted = [
+            s for s in self.seen if s.interface == interface and direction in (None, s.direction)
+        ]
+        return [packet for packet in map(encapsulated, wanted) if packet is not None]
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for tap in self.taps:
+            tap.socket.close()
+
+
+@contextlib.contextmanager
+def lab(topology: str, name: str, *settings: str) -> Iterator[RunningLab]:
+    """A lab that is READY, and gone afterwards; `settings` are KEY=VALUE."""
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    vxlab_ok("up", topology, "--name", name, "-d", *arguments)
+    try:
+        yield RunningLab(name)
+    finally:
+        vxlab("down", name)
+
+
+def namespaces_in_use() -> set[str]:
+    """The network namespaces of all processes of this machine."""
+    return {link for pid in _pids() if (link := _net_of(pid))}
+
+
+def _pids() -> Iterator[Path]:
+    return (path for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _net_of(process: Path) -> str | None:
+    try:
+        return str((process / "ns" / "net").readlink())
+    except OSError:
+        return None
+
+
+def processes_of(directory: Path) -> list[str]:
+    """The command lines of all processes that carry a lab's directory in their environment."""
+    marker = f"VXLAB_DIR={directory}".encode()
+    return [path.name for path in _pids() if marker in _environment(path)]
+
+
+def _environment(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
