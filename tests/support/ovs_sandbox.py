@@ -1,0 +1,250 @@
+"""Real Open vSwitch (userspace datapath) and a real controller in namespaces of their own.
+
+For the controller's tests alone: hosts are network namespaces on ports of bridges. Everything
+ends with the sandbox's first process. Needs root, Open vSwitch, iproute2 and /dev/net/tun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.support.poll import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+# Joins the groups told on stdin ("+239.1.1.1", "-239.1.1.1"); prints each datagram that arrives.
+_MEMBER = """
+import socket, struct, sys, threading
+own = socket.inet_aton(sys.argv[1])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 5000))
+def receive():
+    while True:
+        data, peer = s.recvfrom(2000)
+        print(data.decode(), flush=True)
+threading.Thread(target=receive, daemon=True).start()
+for line in sys.stdin:
+    what = socket.IP_ADD_MEMBERSHIP if line[0] == "+" else socket.IP_DROP_MEMBERSHIP
+    s.setsockopt(socket.IPPROTO_IP, what, socket.inet_aton(line[1:].strip()) + own)
+"""
+
+_SEND = """
+import socket, sys
+own, group, first, count = sys.argv[1:]
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 16)
+for number in range(int(first), int(first) + int(count)):
+    s.sendto(str(number).encode(), (group, 5000))
+"""
+
+
+def _child(process: subprocess.Popen[bytes]) -> int:
+    """The process that `unshare` or `nsenter` has forked."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return int(children.read_text().split()[0])
+
+
+class Host:
+    """A network namespace with one address, and a process in it that joins groups."""
+
+    def __init__(self, sandbox: OvsSandbox, name: str, address: str) -> None:
+        self.name, self.address = name, address
+        self._sandbox = sandbox
+        self._heard = sandbox.directory / f"{name}.heard"
+        with self._heard.open("w") as heard:
+            self._member = sandbox.spawn(
+                self._inside(sys.executable, "-c", _MEMBER, address), stdout=heard
+            )
+
+    def _inside(self, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def run(self, *command: str) -> str:
+        """Run a command in the host; raises when it fails."""
+        return self._sandbox.run(*self._inside(*command))
+
+    def join(self, group: str) -> None:
+        """Ask the kernel to join; it sends the reports."""
+        self._tell("+" + group)
+
+    def leave(self, group: str) -> None:
+        """Ask the kernel to leave."""
+        self._tell("-" + group)
+
+    def _tell(self, line: str) -> None:
+        assert self._member.stdin is not None
+        self._member.stdin.write(line.encode() + b"\n")
+        self._member.stdin.flush()
+
+    def send(self, group: str, first: int, count: int = 1) -> None:
+        """Send numbered datagrams to a group."""
+        self.run(sys.executable, "-c", _SEND, self.address, group, str(first), str(count))
+
+    def heard(self) -> list[int]:
+        """The numbers of the datagrams that have arrived so far."""
+        return [int(line) for line in self._heard.read_text().split()]
+
+    def received(self) -> int:
+        """Frames that the interface has counted, wanted or not."""
+        links = json.loads(self.run("ip", "-j", "-s", "link", "show", "eth0"))
+        return int(links[0]["stats64"]["rx"]["packets"])
+
+
+class OvsSandbox:
+    """Namespaces with Open vSwitch in them; a context manager."""
+
+    def __init__(self) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="ovs-")
+        self.directory = Path(self._temporary.name)
+        self.control = self.directory / "controller.sock"
+        self.log = self.directory / "controller.log"
+        self.controller: subprocess.Popen[bytes] | None = None
+        self._dpids: dict[str, int] = {}
+        names = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
+        self._environment = os.environ | {name: str(self.directory) for name in names}
+
+    def __enter__(self) -> OvsSandbox:
+        ready = self.directory / "ready"
+        prepare = f"mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && : > {ready}"
+        command = ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
+        self._first = subprocess.Popen([*command, f"{prepare} && exec sleep infinity"])
+
+        def check() -> None:
+            assert ready.exists(), "the namespaces are not there"
+
+        eventually(check, within=5)
+        self._inner = str(_child(self._first))
+        self.start_vswitch(fresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._first.kill()
+        self._first.wait()
+        if self.controller is not None:
+            self.controller.wait()
+        self._temporary.cleanup()
+
+    def _enter(self, command: list[str]) -> list[str]:
+        return ["nsenter", "-t", self._inner, "-n", "-m", "-p", f"--wd={ROOT}", *command]
+
+    def run(self, *command: str) -> str:
+        """Run a command inside; raises with its output when it fails."""
+        done = subprocess.run(
+            self._enter(list(command)), env=self._environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def spawn(self, command: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+        """Start a process inside, which ends with the sandbox."""
+        return subprocess.Popen(
+            self._enter(command),
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            **streams,
+        )
+
+    def start_vswitch(self, fresh: bool = False) -> None:
+        """Start ovsdb-server (only the first time) and ovs-vswitchd, which finds its bridges."""
+        database = str(self.directory / "conf.db")
+        common = ["--detach", "--no-chdir", "--pidfile", "--log-file"]
+        if fresh:
+            self.run("ovsdb-tool", "create", database, SCHEMA)
+            remote = f"--remote=punix:{self.directory}/db.sock"
+            self.run("ovsdb-server", *common, remote, database)
+            checksums = "other_config:userspace-tso-enable=true"  # else UDP over veth is lost
+            self.run("ovs-vsctl", "--no-wait", "init", "--", "set", "Open_vSwitch", ".", checksums)
+        self.run("ovs-vswitchd", *common)
+
+    def kill_vswitch(self) -> None:
+        """End ovs-vswitchd at once; its flows are gone with it."""
+        self.run("kill", "-9", (self.directory / "ovs-vswitchd.pid").read_text().strip())
+
+    def add_switch(self, name: str, dpid: int) -> None:
+        """A bridge that obeys the controller."""
+        self._dpids[name] = dpid
+        settings = f"datapath_type=netdev fail_mode=secure other-config:datapath-id={dpid:016x}"
+        target = ["--", "set-controller", name, "tcp:127.0.0.1:6653"]
+        options = ["protocols=OpenFlow13", *settings.split(), "other-config:disable-in-band=true"]
+        self.run("ovs-vsctl", "add-br", name, "--", "set", "bridge", name, *options, *target)
+        self.run("ovs-vsctl", "set", "controller", name, "max_backoff=1000")
+
+    def add_link(self, first: str, second: str) -> None:
+        """A veth pair between two bridges; ends are called `s1-s2` and `s2-s1`."""
+        ends = (f"{first}-{second}", f"{second}-{first}")
+        self.run("ip", "link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        for switch, end in zip((first, second), ends, strict=True):
+            self.run("ip", "link", "set", end, "up")
+            self.run("ovs-vsctl", "add-port", switch, end)
+
+    def add_host(self, name: str, switch: str, address: str) -> Host:
+        """A namespace attached to a bridge by a port called `p-NAME`; IPv6 is off, for quiet."""
+        self.run("ip", "netns", "add", name)
+        inside = ["ip", "netns", "exec", name]
+        self.run(*inside, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+        port = f"p-{name}"
+        peer = ["peer", "name", "eth0", "netns", name]
+        self.run("ip", "link", "add", port, "type", "veth", *peer)
+        self.run(*inside, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+        self.run(*inside, "ip", "link", "set", "eth0", "up")
+        self.run(*inside, "ip", "route", "add", "224.0.0.0/4", "dev", "eth0")
+        self.run("ip", "link", "set", port, "up")
+        self.run("ovs-vsctl", "add-port", switch, port)
+        return Host(self, name, address)
+
+    def start_controller(self, framework: str = "ryu", *options: str) -> None:
+        """Start `python -m controller`; its log goes to `self.log`."""
+        listen = ["--listen", "127.0.0.1:6653", "--control", str(self.control)]
+        command = [sys.executable, "-m", "controller", *listen, "--framework", framework, *options]
+        with self.log.open("ab") as log:
+            self.controller = self.spawn(command, stdout=log, stderr=log)
+
+    def kill_controller(self, number: int = signal.SIGKILL) -> int:
+        """Send a signal to the controller and wait for its end; answers its status."""
+        assert self.controller is not None
+        os.kill(_child(self.controller), number)
+        return self.controller.wait(timeout=5)
+
+    def ask(self, question: str) -> Any:
+        """One question to the controller's socket."""
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(self.control))
+            except OSError as error:
+                raise AssertionError(f"{error}: {self.complain()}") from error
+            client.sendall(json.dumps({"do": question}).encode() + b"\n")
+            answer = json.loads(client.makefile().readline())
+        assert answer["ok"], answer
+        return answer["result"]
+
+    def await_ready(self, within: float = 15) -> None:
+        """Wait until every switch is connected and has its flows."""
+
+        def check() -> None:
+            assert self.ask("ready")["switches"] == sorted(self._dpids.values()), self.complain()
+
+        eventually(check, within=within)
+
+    def complain(self) -> str:
+        """The end of the controller's log, for assertion messages."""
+        return self.log.read_text()[-2000:] if self.log.exists() else "no log"
+
+    def flows(self, switch: str) -> list[str]:
+        """The switch's flows without their counters, sorted."""
+        text = self.run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", switch)
+        return sorted(line.strip() for line in text.splitlines() if "cookie" in line)
+
+    def members(self, dpid: int, group: str) -> set[str]:
+        """Names of the ports a group's packets leave a switch by, as the controller tells it."""
+        rows = [row for row in self.ask("groups") if (row["dpid"], row["group"]) == (dpid, group)]
+        return {port["name"] for row in rows for port in row["ports"]}
