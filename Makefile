@@ -1,0 +1,60 @@
+# vxlab: `make demo` first, `make test` second; `make help` lists the parts.
+#   make net ARGS="-k name"      one net test
+#   make demo DEMO="--json"      what `vxlab demo` is to be given
+
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SETUP := topologies/machine/setup.sh
+CODE := vtep controller topologies tests
+PYTEST := $(PYTHON) -m pytest
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test setup lint unit net slow bench clean lock vm vm-check
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## install what is missing, play the scene and verify its eight steps
+	@$(VENV)/bin/vxlab demo $(DEMO)
+
+test: lint unit net ## install what is missing, then lint, unit and net
+
+setup: ## bring this machine to working order; silent when there is nothing to do
+	@$(SETUP)
+
+lint: setup ## ruff, mypy, sizes, words
+	@$(PYTHON) -m ruff check $(CODE)
+	@$(PYTHON) -m ruff format --check --quiet $(CODE) || { \
+	    $(PYTHON) -m ruff format --check $(CODE); echo 'mend with: $(PYTHON) -m ruff format $(CODE)'; exit 1; }
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m tests.lint.sizes
+	@$(PYTHON) -m tests.lint.words
+
+unit: setup ## tests without root, network or waiting
+	@$(PYTEST) tests/unit $(ARGS)
+
+net: setup ## tests on real labs
+	@$(PYTEST) tests/net $(ARGS)
+
+slow: setup ## tests that take minutes, and the lab VM
+	@$(PYTEST) -m slow tests/unit tests/net $(ARGS) || [ $$? -eq 5 ]
+	@$(MAKE) --no-print-directory vm-check
+
+bench: setup ## figures, never part of the tests
+	@if [ -d tests/bench ]; then $(PYTHON) -m tests.bench $(ARGS); \
+	else echo 'bench: no figures yet; they come with a later version'; fi
+
+lock: setup ## pin the newest dependencies that fit, with hashes
+	@topologies/machine/lock.sh
+
+vm: ## the lab VM, by Vagrant
+	vagrant up
+
+vm-check: ## boot the lab VM's software in QEMU and run the lab on the kernel datapath
+	@tests/vm/check.sh $(ARGS)
+
+clean: ## remove .venv and everything else that was built
+	rm -rf $(VENV) .cache build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/artefacts
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
