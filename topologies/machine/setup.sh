@@ -75,7 +75,8 @@ environment_key() {
     echo "$venv"
 }
 
-project_key() { sha256sum <"$checkout/pyproject.toml"; }
+# An editable install knows the top-level packages by name, so a new one counts.
+project_key() { (cd "$checkout" && { cat pyproject.toml && ls -d ./*/__init__.py; } | sha256sum); }
 
 holds() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/$1" 2>/dev/null)" = "$2" ]; }
 
@@ -85,16 +86,26 @@ pip() {
         "$venv/bin/python" -m pip "$@"
 }
 
-# Mininet's module is the distribution's, hence --system-site-packages; everything else is
-# installed here even where the distribution has it. Ryu builds only with build.lock's setuptools.
+# Mininet's module is the distribution's. It alone is linked in: with all of the distribution's
+# modules in sight, an old OpenSSL binding beside our newer cryptography keeps eventlet from starting.
+link_mininet() {
+    local module packages
+    module=$("$python" -I -c 'import mininet; print(*mininet.__path__)' 2>>"$log") ||
+        die "$python cannot import mininet, though the package is installed"
+    packages=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    ln -sfn "$module" "$packages/mininet"
+}
+
+# Ryu builds only with the setuptools of build.lock.
 make_environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
         die "$python is older than 3.10: Debian 12 or Ubuntu 22.04 is the oldest that will do"
     say "making .venv with the locked Python dependencies"
     rm -rf "$venv" || die "cannot replace $venv: remove it as its owner"
-    logged "python3 -m venv" "$python" -m venv --system-site-packages "$venv"
-    logged "pip install" pip install --require-hashes --ignore-installed -r "$here/build.lock"
-    logged "pip install" pip install --require-hashes --ignore-installed --no-build-isolation \
+    logged "python3 -m venv" "$python" -m venv "$venv"
+    link_mininet
+    logged "pip install" pip install --require-hashes -r "$here/build.lock"
+    logged "pip install" pip install --require-hashes --no-build-isolation \
         -r "$here/requirements.lock"
     environment_key >"$venv/.environment"
 }

@@ -1,0 +1,1 @@
+"""The machine under the laboratory: its set-up and what it has and lacks."""
