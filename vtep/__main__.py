@@ -1,0 +1,27 @@
+"""`python -m vtep --config FILE.toml`: run one agent on this host."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from vtep.launch import launch
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m vtep", description="A VXLAN tunnel end point.")
+    default = os.environ.get("VXLAB_VTEP_CONFIG")
+    parser.add_argument(
+        "--config",
+        metavar="FILE.toml",
+        default=default,
+        required=default is None,
+        help="what to carry, where (see vtep/config.py) [$VXLAB_VTEP_CONFIG]",
+    )
+    return launch(parser.parse_args().config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

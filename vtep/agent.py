@@ -1,0 +1,181 @@
+"""The agent: one loop that joins ports, underlay, core and clock. No forwarding decision here.
+
+Ready descriptor -> core -> carry out effects -> re-arm one timer.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Iterable
+
+from vtep import commands
+from vtep.config import Config
+from vtep.control import Control
+from vtep.core import Core, Options
+from vtep.drops import DropReason
+from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
+from vtep.ports.packet import PacketPort
+from vtep.underlay.ipv4 import Ipv4Underlay
+
+BATCH = 64  # reads of one descriptor before the others get their turn
+_OVERRUN_EVERY_S = 1.0
+
+
+class Agent:
+    """One VTEP that runs."""
+
+    def __init__(self, config: Config) -> None:
+        """Open everything and carry the configured segments; StartError says what is in the way."""
+        self.name = config.name
+        self.ports = config.ports
+        self._underlay = Ipv4Underlay(
+            config.underlay.interface, config.underlay.local, config.underlay.port
+        )
+        self._ports = [PacketPort(interface) for interface in config.ports]
+        self.core = Core(_options(config, self._underlay.mtu))
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+        self._overrun_due_s = 0.0
+        self._add_segments(config)
+        self._control = None
+        if config.control is not None:
+            self._control = Control(config.control, self._selector, commands.table(self))
+
+    def _add_segments(self, config: Config) -> None:
+        now = time.monotonic()
+        for segment in config.segments:
+            port = PortId(self.ports.index(segment.port))
+            effects = self.core.add_segment(
+                segment.vni, segment.group, port, segment.vlan, segment.carry_tags, now
+            )
+            self.carry_out(effects)
+        for row in config.static:
+            self.core.set_static(row.vni, row.mac, row.remote, now)
+
+    # -- the loop
+
+    def run(self) -> None:
+        """Forward until told to stop; then leave all groups."""
+        self._wake_on_signals()
+        read = selectors.EVENT_READ
+        self._selector.register(self._underlay, read, self._underlay_ready)
+        for number, port in enumerate(self._ports):
+            self._selector.register(port, read, _PortReady(self, PortId(number), port))
+        while not self._stopping:
+            for key, mask in self._selector.select(self._until_deadline()):
+                key.data(mask)
+            self._on_time()
+        self._end()
+
+    def _wake_on_signals(self) -> None:
+        """A signal only writes a byte that the selector sees, so that none comes at a wrong moment."""
+        self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(self._wake, selectors.EVENT_READ, lambda _: self.stop())
+
+    def _until_deadline(self) -> float | None:
+        deadline = self.core.next_deadline()
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        self.core.expire(now)
+        if now >= self._overrun_due_s:
+            self._overrun_due_s = now + _OVERRUN_EVERY_S
+            self.count_overruns(now)
+
+    def count_overruns(self, now: float) -> None:
+        """Count what the kernel lost before it could be read."""
+        if lost := self._underlay.overrun():
+            self.core.lost(None, DropReason.UNDERLAY_OVERRUN, now, lost)
+        if lost := sum(port.overrun() for port in self._ports):
+            self.core.lost(None, DropReason.PORT_OVERRUN, now, lost)
+
+    def stop(self) -> None:
+        """End after the present round."""
+        self._stopping = True
+
+    def _end(self) -> None:
+        now = time.monotonic()
+        for vni in list(self.core.segments.by_vni):
+            self.carry_out(self.core.remove_segment(vni, now, why="stopping"))
+        if self._control is not None:
+            self._control.close()
+        self._underlay.close()
+        for port in self._ports:
+            port.close()
+
+    # -- in
+
+    def _underlay_ready(self, _mask: int) -> None:
+        now = time.monotonic()
+        for sender, sport, to_group, datagram in self._underlay.receive(BATCH):
+            self.carry_out(
+                self.core.datagram_from_underlay(sender, sport, to_group, datagram, now)
+            )
+
+    def port_ready(self, number: PortId, port: PacketPort) -> None:
+        """Frames wait at a port."""
+        now = time.monotonic()
+        for arrived in port.read(BATCH):
+            if isinstance(arrived, DropReason):
+                self.core.lost(None, arrived, now)
+            else:
+                self.carry_out(self.core.frame_from_port(number, *arrived, now))
+
+    # -- out
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Do what the core asks, and tell it what could not be done."""
+        for effect in effects:
+            reason = None
+            if isinstance(effect, ToUnderlay):
+                reason = self._underlay.send(effect.destination, effect.packet)
+            elif isinstance(effect, ToPort):
+                reason = self._ports[effect.port].write(effect.vlan, effect.frame)
+            elif isinstance(effect, JoinGroup):
+                self._underlay.join(effect.group)
+            elif isinstance(effect, LeaveGroup):
+                self._underlay.leave(effect.group)
+            if reason is not None and isinstance(effect, (ToUnderlay, ToPort)):
+                self.core.lost(effect.vni, reason, time.monotonic())
+
+    def kernel_groups(self) -> set[str]:
+        """The groups the kernel is a member of on the underlay interface."""
+        return self._underlay.kernel_groups()
+
+
+class _PortReady:
+    """Binds a port to the agent, as the selector's data."""
+
+    def __init__(self, agent: Agent, number: PortId, port: PacketPort) -> None:
+        self._agent, self._number, self._port = agent, number, port
+
+    def __call__(self, _mask: int) -> None:
+        self._agent.port_ready(self._number, self._port)
+
+
+def _options(config: Config, mtu: int) -> Options:
+    underlay = config.underlay
+    return Options(
+        local=underlay.local,
+        port=underlay.port,
+        ttl=underlay.ttl,
+        udp_checksum=underlay.udp_checksum,
+        source_ports=underlay.source_ports,
+        strict=underlay.strict,
+        ageing_s=config.ageing_s,
+        limit=config.limit,
+        mtu=mtu,
+    )
+
+
+def say(text: str) -> None:
+    """One line in the agent's log."""
+    print(f"vtep: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,202 @@
+"""What the control socket's commands mean: a table from name to function, over one VTEP.
+
+Shapes are those of `vxlab ... --json`. Each command gets the asking client and named arguments;
+it answers a result, or None where it has answered by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from vtep import config
+from vtep.config import ConfigError
+from vtep.control import Client, Commands, Refused
+from vtep.core import Core
+from vtep.effects import Effect, PortId
+from vtep.errors import StartError
+from vtep.ethernet import mac_text
+from vtep.events import Event
+from vtep.segments import Segment, SegmentTaken
+
+
+class Vtep(Protocol):
+    """What commands need of an agent."""
+
+    name: str
+    core: Core
+    ports: tuple[str, ...]
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Do what the core asks."""
+
+    def kernel_groups(self) -> set[str]:
+        """The groups the kernel is a member of."""
+
+    def stop(self) -> None:
+        """End in order, soon."""
+
+
+def table(vtep: Vtep) -> Commands:
+    """All commands of one VTEP."""
+    commands = _Commands(vtep)
+    return {
+        "ready": commands.ready,
+        "fdb": commands.fdb,
+        "groups": commands.groups,
+        "stats": commands.stats,
+        "flush": commands.flush,
+        "vni_add": commands.vni_add,
+        "vni_del": commands.vni_del,
+        "static_add": commands.static_add,
+        "static_del": commands.static_del,
+        "events": commands.events,
+        "stop": commands.stop,
+    }
+
+
+class _Commands:
+    def __init__(self, vtep: Vtep) -> None:
+        self._vtep = vtep
+        self._core = vtep.core
+        self._watchers: list[Callable[[Event], None]] = []
+
+    # -- looking
+
+    def ready(self, _client: Client) -> dict[str, Any]:
+        vnis = len(self._core.segments.by_vni)
+        return {
+            "name": self._vtep.name,
+            "ready": True,
+            "vnis": vnis,
+            "pid": os.getpid(),
+            "datapath": "python",
+        }
+
+    def fdb(self, _client: Client, vni: int | None = None) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        return [
+            self._row(segment, mac, now)
+            for segment in sorted(self._chosen(vni), key=lambda segment: segment.vni)
+            for mac in sorted(segment.fdb.rows)
+        ]
+
+    def _row(self, segment: Segment, mac: bytes, now: float) -> dict[str, Any]:
+        row = segment.fdb.rows[mac]
+        port = None
+        if row.port is not None:
+            port = f"vlan {segment.vlan}" if segment.vlan else self._vtep.ports[row.port]
+        return {
+            "hypervisor": self._vtep.name,
+            "vni": segment.vni,
+            "mac": mac_text(mac),
+            "remote": row.remote,
+            "port": port,
+            "kind": row.kind,
+            "age_s": round(now - row.seen_s, 3),
+        }
+
+    def groups(self, _client: Client) -> list[dict[str, Any]]:
+        joined = self._vtep.kernel_groups()
+        return [
+            {"vni": vni, "group": segment.group, "joined": segment.group in joined}
+            for vni, segment in sorted(self._core.segments.by_vni.items())
+        ]
+
+    def stats(self, _client: Client) -> list[dict[str, Any]]:
+        named = [(vni, s.counters) for vni, s in sorted(self._core.segments.by_vni.items())]
+        return [
+            {"hypervisor": self._vtep.name, "vni": vni, **counters.as_json()}
+            for vni, counters in [*named, (None, self._core.nowhere)]
+        ]
+
+    def _chosen(self, vni: int | None) -> Iterable[Segment]:
+        return self._core.segments.by_vni.values() if vni is None else [self._segment(vni)]
+
+    def _segment(self, vni: int) -> Segment:
+        try:
+            return self._core.segments.by_vni[vni]
+        except (KeyError, TypeError):
+            raise Refused(f"vni = {vni!r}: this VTEP does not carry it") from None
+
+    # -- changing
+
+    def flush(
+        self, _client: Client, vni: int | None = None, mac: str | None = None
+    ) -> dict[str, Any]:
+        chosen = None if mac is None else _checked(config.mac, "mac", mac)
+        if vni is not None:
+            self._segment(vni)
+        return {"removed": self._core.flush(vni, chosen, time.monotonic())}
+
+    def vni_add(self, _client: Client, **row: Any) -> dict[str, Any]:
+        try:
+            segment = config.segment(row, self._vtep.ports)
+            if segment.port not in self._vtep.ports:
+                raise config.refuse("port", segment.port, ", ".join(self._vtep.ports))
+            port = PortId(self._vtep.ports.index(segment.port))
+            effects = self._core.add_segment(
+                segment.vni, segment.group, port, segment.vlan, segment.carry_tags, time.monotonic()
+            )
+            self._vtep.carry_out(effects)
+        except StartError as error:
+            self._core.remove_segment(segment.vni, time.monotonic())
+            raise Refused(str(error)) from None
+        except (ConfigError, SegmentTaken) as error:
+            raise Refused(str(error)) from None
+        return {}
+
+    def vni_del(self, _client: Client, vni: int) -> dict[str, Any]:
+        self._segment(vni)
+        self._vtep.carry_out(self._core.remove_segment(vni, time.monotonic()))
+        return {}
+
+    def static_add(self, _client: Client, vni: int, mac: str, remote: str) -> dict[str, Any]:
+        self._segment(vni)
+        checked = _checked(config.mac, "mac", mac), _checked(config.address, "remote", remote)
+        self._core.set_static(vni, *checked, time.monotonic())
+        return {}
+
+    def static_del(self, _client: Client, vni: int, mac: str) -> dict[str, Any]:
+        if not self._segment(vni).fdb.remove_static(_checked(config.mac, "mac", mac)):
+            raise Refused(f"mac = {mac!r}: no static row in vni {vni}")
+        return {}
+
+    def stop(self, _client: Client) -> dict[str, Any]:
+        self._vtep.stop()
+        return {}
+
+    # -- watching
+
+    def events(self, client: Client, initial: bool = False) -> None:
+        """Stream events to the client until it leaves."""
+        client.send({"ok": True, "result": {}})
+        offset = time.time() - time.monotonic()
+
+        def tell(event: Event, initial: bool = False) -> None:
+            client.stream(lambda: event.as_json(self._vtep.name, offset, initial))
+
+        if initial:
+            for event in self._core.initial_events(time.monotonic()):
+                tell(event, initial=True)
+        self._watchers.append(tell)
+        client.on_close = lambda: self._forget(tell)
+        self._core.observer = self._tell_all
+
+    def _forget(self, watcher: Callable[[Event], None]) -> None:
+        self._watchers.remove(watcher)
+        if not self._watchers:
+            self._core.observer = None
+
+    def _tell_all(self, event: Event) -> None:
+        for tell in list(self._watchers):
+            tell(event)
+
+
+def _checked(check: Callable[[str, object], Any], key: str, value: object) -> Any:
+    try:
+        return check(key, value)
+    except ConfigError as error:
+        raise Refused(str(error)) from None

@@ -1,0 +1,291 @@
+"""The only place where a frame's fate is decided.
+
+Rules of this file:
+- bytes and `now` go in, effects come out: no sockets, no clock, no threads;
+- no bytes, however broken, raise here; exceptions are for the operator's mistakes and for bugs;
+- input is distrusted in a ladder of early returns, one check, one DropReason;
+- a frame from a port goes to a port or into a tunnel; a frame from a tunnel never goes into one
+  again, so two VTEPs cannot loop it (split horizon);
+- learning comes before delivery, and from received frames only (RFC 7348 section 4.1);
+- every decision is one event, told to the observer if there is one.
+What this file must not know: how a frame is read or sent, who asks for a table, what time it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from vtep import events
+from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
+from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
+from vtep.ethernet import (
+    BROADCAST,
+    HEADER_LENGTH,
+    flow_hash,
+    is_group_address,
+    is_learnable,
+    is_tagged,
+    without_tags,
+)
+from vtep.events import Event
+from vtep.fdb import Fdb, Outcome, Row, Wheel
+from vtep.segments import Segment, Segments
+from vtep.wire import (
+    FIRST_SOURCE_PORT,
+    LAST_SOURCE_PORT,
+    OUTER_LENGTH,
+    PORT,
+    check_header,
+    encapsulate,
+    outer_header,
+    source_port,
+)
+from vtep.wire import HEADER_LENGTH as VXLAN_LENGTH
+
+Observer = Callable[[Event], None]
+
+_NOTHING: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a VTEP behaves; the defaults are the project's, documented in `vtep.config`."""
+
+    local: str
+    port: int = PORT
+    ttl: int = 64
+    udp_checksum: bool = False
+    source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
+    strict: bool = False
+    ageing_s: float = 300.0
+    limit: int = 65_536
+    mtu: int = 65_535  # of the underlay interface; nothing larger is sent
+
+
+class Core:
+    """One VTEP: its segments, and what becomes of each frame."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.segments = Segments()
+        self.nowhere = Counters()  # of what can be given to no segment
+        self.observer: Observer | None = None
+        self._wheel = Wheel(options.ageing_s)
+
+    # -- set-up, by the operator
+
+    def add_segment(
+        self, vni: int, group: str, port: PortId, vlan: int | None, carry_tags: bool, now: float
+    ) -> list[Effect]:
+        """Carry a VNI; SegmentTaken if it, or the VLAN of the port, is in use."""
+        fdb = Fdb(vni, self._wheel, self.options.limit)
+        segment = Segment(vni, group, port, vlan, carry_tags, fdb)
+        first = self.segments.add(segment)
+        self._tell(now, events.JOINED, "vni_added", vni=vni, group=group)
+        return [JoinGroup(group)] if first else []
+
+    def remove_segment(self, vni: int, now: float, why: str = "vni_removed") -> list[Effect]:
+        """Carry a VNI no more; KeyError if it is not carried."""
+        segment, last = self.segments.remove(vni)
+        segment.fdb.limit = 0
+        segment.fdb.rows.clear()
+        self._tell(now, events.LEFT, why, vni=vni, group=segment.group)
+        return [LeaveGroup(segment.group)] if last else []
+
+    def set_static(self, vni: int, mac: bytes, remote: str, now: float) -> None:
+        """A row that stands until taken back; KeyError if the VNI is not carried."""
+        self.segments.by_vni[vni].fdb.set_static(mac, remote, now)
+
+    def flush(self, vni: int | None, mac: bytes | None, now: float) -> int:
+        """Forget learned rows, of one VNI or all, of one MAC or all; returns how many."""
+        chosen = self.segments.by_vni.values() if vni is None else [self.segments.by_vni[vni]]
+        gone = [(segment, row) for segment in chosen for row in segment.fdb.flush(mac)]
+        for segment, (mac_, row) in gone:
+            self._tell(now, events.FLUSHED, "operator", vni=segment.vni, mac=mac_, remote=row.remote)
+        return len(gone)
+
+    # -- from the VM side
+
+    def frame_from_port(
+        self, port: PortId, vlan: int | None, frame: bytes, now: float
+    ) -> Iterable[Effect]:
+        """A frame came in at a port; `vlan` is the tag it bore, which is no more in `frame`."""
+        if len(frame) < HEADER_LENGTH:
+            return self._drop(None, DropReason.RUNT_FRAME, now, frame)
+        segment = self.segments.of_frame(port, vlan)
+        if segment is None:
+            return self._drop(None, DropReason.UNKNOWN_VLAN, now, frame, vlan=vlan)
+        if not segment.carry_tags:
+            frame = without_tags(frame)  # section 6.1: an inner tag is stripped
+            if len(frame) < HEADER_LENGTH:
+                return self._drop(segment, DropReason.RUNT_FRAME, now, frame)
+        if not self._learn(segment, frame[6:12], None, port, now):
+            return self._drop(segment, DropReason.STATIC_CONFLICT, now, frame)
+        row = segment.fdb.lookup(frame[:6])
+        if row is None:
+            return self._flood(segment, frame, now)
+        if row.remote is None:
+            # A segment has one port: the virtual switch flooded what it does not know yet.
+            return self._drop(segment, DropReason.LOCAL_DESTINATION, now, frame)
+        return self._send(segment, row, frame, now)
+
+    def _send(self, segment: Segment, row: Row, frame: bytes, now: float) -> Iterable[Effect]:
+        assert row.remote is not None
+        if len(frame) + OUTER_LENGTH > self.options.mtu:
+            return self._drop(segment, DropReason.TOO_BIG, now, frame)
+        count(segment.counters.encapsulated, UNICAST, len(frame))
+        why = "static" if row.static else "known_unicast"
+        return self._into_tunnel(segment, row.remote, frame, now, events.SENT, why)
+
+    def _flood(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
+        """Broadcast, multicast and unknown unicast: exactly one packet, to the group (section 4.2)."""
+        if len(frame) + OUTER_LENGTH > self.options.mtu:
+            return self._drop(segment, DropReason.TOO_BIG, now, frame)
+        count(segment.counters.encapsulated, FLOOD, len(frame))
+        if not is_group_address(frame[:6]):
+            why = "unknown_unicast"
+        else:
+            why = "broadcast" if frame[:6] == BROADCAST else "multicast"
+        return self._into_tunnel(segment, segment.group, frame, now, events.FLOODED, why)
+
+    def _into_tunnel(
+        self, segment: Segment, destination: str, frame: bytes, now: float, decision: str, why: str
+    ) -> Iterable[Effect]:
+        options = self.options
+        header = segment.headers.get(destination)
+        if header is None:
+            header = segment.headers[destination] = outer_header(
+                options.local, destination, segment.vni, options.ttl, options.port
+            )
+        sport = source_port(flow_hash(frame), *options.source_ports)
+        if self.observer is not None:
+            to = {"group" if decision is events.FLOODED else "remote": destination}
+            self._tell(now, decision, why, vni=segment.vni, vlan=segment.vlan, sport=sport,
+                       frame=frame, **to)  # fmt: skip
+        packet = encapsulate(header, frame, sport, options.udp_checksum)
+        return (ToUnderlay(destination, packet, segment.vni),)
+
+    # -- from the tunnel side
+
+    def datagram_from_underlay(
+        self, sender: str, sport: int, to_group: bool, datagram: bytes, now: float
+    ) -> Iterable[Effect]:
+        """A UDP datagram came in at the VXLAN port, from a VTEP's address, to a group or to us."""
+        vni = check_header(datagram, self.options.strict)
+        if isinstance(vni, DropReason):
+            return self._drop(None, vni, now, None, remote=sender, sport=sport)
+        frame = datagram[VXLAN_LENGTH:]
+        segment = self.segments.by_vni.get(vni)
+        reason = self._distrust(sender, segment, frame)
+        if reason is not None:
+            return self._drop(segment, reason, now, frame, remote=sender, sport=sport, vni=vni)
+        assert segment is not None
+        if not self._learn(segment, frame[6:12], sender, None, now):
+            return self._drop(
+                segment, DropReason.STATIC_CONFLICT, now, frame, remote=sender, sport=sport
+            )
+        count(segment.counters.decapsulated, FLOOD if to_group else UNICAST, len(frame))
+        if self.observer is not None:
+            self._tell(now, events.DELIVERED, "flood" if to_group else "unicast", vni=vni,
+                       vlan=segment.vlan, remote=sender, sport=sport, frame=frame)  # fmt: skip
+        return (ToPort(segment.port, segment.vlan, frame, vni),)
+
+    def _distrust(self, sender: str, segment: Segment | None, frame: bytes) -> DropReason | None:
+        """Why a decapsulated frame must not go on, if it must not."""
+        if sender == self.options.local:
+            return DropReason.OWN_ADDRESS  # our own flood, come back
+        if segment is None:
+            return DropReason.UNKNOWN_VNI  # section 4.1: the VNI must be valid here
+        if len(frame) < HEADER_LENGTH:
+            return DropReason.SHORT_INNER
+        if is_tagged(frame) and not segment.carry_tags:
+            return DropReason.INNER_TAG  # section 6.1
+        return None
+
+    # -- learning and ageing
+
+    def _learn(
+        self, segment: Segment, mac: bytes, remote: str | None, port: PortId | None, now: float
+    ) -> bool:
+        """Note where a source MAC is; False if a static row contradicts it."""
+        if not is_learnable(mac):
+            return True
+        was_local = False
+        if self.observer is not None:
+            row = segment.fdb.lookup(mac)
+            was_local = row is not None and row.remote is None
+        outcome = segment.fdb.learn(mac, remote, port, now)
+        if outcome is Outcome.CONFLICT:
+            return False
+        if self.observer is not None and outcome in (Outcome.LEARNED, Outcome.MOVED):
+            self._tell_place(segment, mac, remote, outcome, was_local, now)
+        if outcome is Outcome.FULL:
+            segment.counters.not_learned += 1
+        return True
+
+    def _tell_place(
+        self, segment: Segment, mac: bytes, remote: str | None, outcome: Outcome, was_local: bool,
+        now: float,
+    ) -> None:  # fmt: skip
+        here = "local" if remote is None else "remote"
+        if outcome is Outcome.LEARNED:
+            self._tell(now, events.LEARNED, here, vni=segment.vni, mac=mac, remote=remote)
+        else:
+            before = "local" if was_local else "remote"
+            why = f"{before}_to_{here}"
+            self._tell(now, events.MOVED, why, vni=segment.vni, mac=mac, remote=remote)
+
+    def expire(self, now: float) -> None:
+        """Let go of the rows that are due; `next_deadline` says when to call again."""
+        for fdb, mac, row in self._wheel.expire(now):
+            self._tell(now, events.AGED, "idle", vni=fdb.vni, mac=mac, remote=row.remote)
+
+    def next_deadline(self) -> float | None:
+        """When `expire` has something to do next, in seconds of `now`; None for never."""
+        return self._wheel.next_due_s()
+
+    # -- what the edges report back
+
+    def lost(self, vni: int | None, reason: DropReason, now: float, times: int = 1) -> None:
+        """An edge could not carry out an effect, or lost what it should have read."""
+        segment = self.segments.by_vni.get(vni) if vni is not None else None
+        counters = segment.counters if segment else self.nowhere
+        counters.drops[reason] += times
+        self._tell(now, events.DROPPED, reason.label, vni=vni)
+
+    def _drop(
+        self,
+        segment: Segment | None,
+        reason: DropReason,
+        now: float,
+        frame: bytes | None,
+        vlan: int | None = None,
+        remote: str | None = None,
+        sport: int | None = None,
+        vni: int | None = None,
+    ) -> Iterable[Effect]:
+        """Count and tell; the only way out of the ladders without an effect."""
+        counters = segment.counters if segment else self.nowhere
+        counters.drops[reason] += 1
+        if self.observer is not None:
+            vni, vlan = (segment.vni, segment.vlan) if segment else (vni, vlan)
+            self._tell(now, events.DROPPED, reason.label, vni=vni, vlan=vlan, remote=remote,
+                       sport=sport, frame=frame)  # fmt: skip
+        return _NOTHING
+
+    def _tell(self, now: float, decision: str, why: str, **details: object) -> None:
+        if self.observer is not None:
+            self.observer(Event(now, decision, why, **details))  # type: ignore[arg-type]
+
+    def initial_events(self, now: float) -> list[Event]:
+        """What holds already, as events: joined groups, then rows."""
+        told = [
+            Event(now, events.JOINED, "vni_added", vni=segment.vni, group=segment.group)
+            for segment in self.segments.by_vni.values()
+        ]
+        for vni, segment in self.segments.by_vni.items():
+            for mac, row in segment.fdb.rows.items():
+                why = "local" if row.remote is None else "remote"
+                told.append(Event(now, events.LEARNED, why, vni=vni, mac=mac, remote=row.remote))
+        return told

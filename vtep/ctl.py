@@ -1,0 +1,89 @@
+"""`python -m vtep.ctl`: talk to a running agent over its control socket."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+_VNI = ("--vni", {"type": int})
+_WORDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
+    "ready": ("ready", []),
+    "fdb": ("fdb", [_VNI]),
+    "groups": ("groups", []),
+    "stats": ("stats", []),
+    "events": ("events", [("--initial", {"action": "store_true"})]),
+    "flush": ("flush", [_VNI, ("--mac", {})]),
+    "vni add": (
+        "vni_add",
+        [("vni", {"type": int}), ("group", {}), ("--vlan", {"type": int}), ("--port", {})],
+    ),
+    "vni del": ("vni_del", [("vni", {"type": int})]),
+    "static add": ("static_add", [("vni", {"type": int}), ("mac", {}), ("remote", {})]),
+    "static del": ("static_del", [("vni", {"type": int}), ("mac", {})]),
+}
+
+
+def main() -> int:
+    """Send one request and print the answer as JSON; 0 done, 1 refused or unreachable, 2 usage."""
+    options = vars(_parser().parse_args())
+    path, command = options.pop("socket"), options.pop("command")
+    options.pop("word", None)
+    if path is None:
+        print("vtep.ctl: --socket PATH or $VXLAB_VTEP_SOCKET is wanted", file=sys.stderr)
+        return 2
+    request = {"do": command, **{key: value for key, value in options.items() if value is not None}}
+    try:
+        return _ask(path, request)
+    except OSError as error:
+        print(f"vtep.ctl: {path}: {error.strerror}; is the agent running?", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vtep.ctl", description=__doc__)
+    parser.add_argument("--socket", metavar="PATH", default=os.environ.get("VXLAB_VTEP_SOCKET"))
+    parser.add_argument("--json", action="store_const", const=None, help="answers are JSON anyway")
+    words = parser.add_subparsers(dest="word", required=True)
+    groups: dict[str, Any] = {}
+    for phrase, (command, arguments) in _WORDS.items():
+        first, _, second = phrase.partition(" ")
+        if second:
+            if first not in groups:
+                branch = words.add_parser(first)
+                groups[first] = branch.add_subparsers(dest="word", required=True)
+            leaf = groups[first].add_parser(second)
+        else:
+            leaf = words.add_parser(first)
+        leaf.set_defaults(command=command)
+        for name, details in arguments:
+            leaf.add_argument(name, **details)
+    return parser
+
+
+def _ask(path: str, request: dict[str, Any]) -> int:
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(path)
+        with peer.makefile("rw", encoding="utf-8") as lines:
+            lines.write(json.dumps(request) + "\n")
+            lines.flush()
+            answer = json.loads(lines.readline() or '{"ok": false, "error": "closed"}')
+            if not answer["ok"]:
+                print(f"vtep.ctl: {answer['error']}", file=sys.stderr)
+                return 1
+            if request["do"] != "events":
+                print(json.dumps(answer["result"], indent=1))
+                return 0
+            for line in lines:
+                print(line, end="", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

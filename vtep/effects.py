@@ -1,0 +1,39 @@
+"""All that the core may ask of the world."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NewType
+
+PortId = NewType("PortId", int)
+
+
+class ToPort(NamedTuple):
+    """Hand a frame to a port, with an 802.1Q tag of `vlan`, or untagged for None."""
+
+    port: PortId
+    vlan: int | None
+    frame: bytes
+    vni: int
+
+
+class ToUnderlay(NamedTuple):
+    """Send one IPv4 packet: to a remote VTEP or to a group."""
+
+    destination: str
+    packet: bytearray
+    vni: int
+
+
+class JoinGroup(NamedTuple):
+    """Become a member of a multicast group."""
+
+    group: str
+
+
+class LeaveGroup(NamedTuple):
+    """Cease to be a member."""
+
+    group: str
+
+
+Effect = ToPort | ToUnderlay | JoinGroup | LeaveGroup

@@ -1,0 +1,122 @@
+"""A look into an Ethernet frame: addresses, tags, flow hash, and a summary for people.
+
+Everything here copes with any bytes; what is not there is answered as absent.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from zlib import crc32
+
+HEADER_LENGTH = 14
+ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x86DD
+ETHERTYPE_VLAN, ETHERTYPE_SERVICE_VLAN = 0x8100, 0x88A8  # IEEE 802.1Q: C-tag, S-tag
+BROADCAST = b"\xff" * 6
+_NO_ADDRESS = bytes(6)
+_TAGS = (b"\x81\x00", b"\x88\xa8")
+_PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
+_ICMP = {0: "echo reply", 3: "unreachable", 8: "echo request"}
+_ICMPV6 = {128: "echo request", 129: "echo reply", 133: "router solicitation",
+           135: "neighbor solicitation", 136: "neighbor advertisement", 143: "MLDv2 report"}  # fmt: skip
+
+
+def mac_text(mac: bytes) -> str:
+    """A MAC as text."""
+    return mac.hex(":")
+
+
+def mac_bytes(text: str) -> bytes:
+    """A MAC from text; ValueError if it is none."""
+    mac = bytes.fromhex(text.replace(":", ""))
+    if len(mac) != 6 or text.count(":") != 5:
+        raise ValueError(text)
+    return mac
+
+
+def is_group_address(mac: bytes) -> bool:
+    """Whether a MAC is multicast or broadcast."""
+    return bool(mac[0] & 1)
+
+
+def is_learnable(mac: bytes) -> bool:
+    """Whether a source MAC may enter a table: no group address, not all zeros."""
+    return not mac[0] & 1 and mac != _NO_ADDRESS
+
+
+def is_tagged(frame: bytes) -> bool:
+    """Whether a frame bears an 802.1Q tag."""
+    return frame[12:14] in _TAGS
+
+
+def without_tags(frame: bytes) -> bytes:
+    """The frame without the 802.1Q tags that follow its addresses."""
+    start = 12
+    while frame[start : start + 2] in _TAGS:
+        start += 4
+    return frame if start == 12 else frame[:12] + frame[start:]
+
+
+def tag(vlan: int) -> bytes:
+    """The four bytes of an 802.1Q tag with priority 0."""
+    return struct.pack("!HH", ETHERTYPE_VLAN, vlan)
+
+
+def flow_hash(frame: bytes) -> int:
+    """A number that is one for one flow: of addresses, protocol and ports if IP, else of the MACs.
+
+    Fragments are hashed without ports, since only the first has them.
+    """
+    ethertype = frame[12:14]
+    if ethertype == b"\x08\x00" and len(frame) >= 34:
+        ports = b""
+        if frame[23] in (6, 17) and not (frame[20] & 0x3F or frame[21]):
+            start = 14 + (frame[14] & 0x0F) * 4
+            ports = frame[start : start + 4]
+        return crc32(frame[26:34] + frame[23:24] + ports)
+    if ethertype == b"\x86\xdd" and len(frame) >= 54:
+        ports = frame[54:58] if frame[20] in (6, 17) else b""
+        return crc32(frame[22:54] + frame[20:21] + ports)
+    return crc32(frame[:12])
+
+
+def ethertype_of(frame: bytes) -> int:
+    """The type field after any tags; 0 where the frame ends before it."""
+    plain = without_tags(frame)
+    return int.from_bytes(plain[12:14], "big") if len(plain) >= HEADER_LENGTH else 0
+
+
+def summary(frame: bytes) -> str:
+    """What a frame is, in a few words."""
+    plain = without_tags(frame)
+    payload = plain[HEADER_LENGTH:]
+    ethertype = ethertype_of(plain)
+    if ethertype == ETHERTYPE_ARP and len(payload) >= 28:
+        return _arp(payload)
+    if ethertype == ETHERTYPE_IPV4 and len(payload) >= 20:
+        ends = (socket.inet_ntop(socket.AF_INET, payload[at : at + 4]) for at in (12, 16))
+        header = (payload[0] & 0x0F) * 4
+        fragment = int.from_bytes(payload[6:8], "big") & 0x1FFF
+        return _ip(*ends, payload[9], b"" if fragment else payload[header:])
+    if ethertype == ETHERTYPE_IPV6 and len(payload) >= 40:
+        ends = (socket.inet_ntop(socket.AF_INET6, payload[at : at + 16]) for at in (8, 24))
+        return _ip(*ends, payload[6], payload[40:])
+    return f"ethertype {ethertype:#06x}"
+
+
+def _arp(payload: bytes) -> str:
+    sender = socket.inet_ntop(socket.AF_INET, payload[14:18])
+    target = socket.inet_ntop(socket.AF_INET, payload[24:28])
+    if payload[6:8] == b"\x00\x01":
+        return f"ARP who-has {target} tell {sender}"
+    return f"ARP {sender} is-at {mac_text(payload[8:14])}"
+
+
+def _ip(source: str, destination: str, protocol: int, transport: bytes) -> str:
+    name = _PROTOCOLS.get(protocol, f"protocol {protocol}")
+    if protocol in (6, 17) and len(transport) >= 4:
+        sport, dport = struct.unpack_from("!HH", transport)
+        return f"{name} {source}:{sport} -> {destination}:{dport}"
+    kinds = {1: _ICMP, 58: _ICMPV6}.get(protocol, {})
+    kind = f" {kinds.get(transport[0], f'type {transport[0]}')}" if kinds and transport else ""
+    return f"{name}{kind} {source} -> {destination}"

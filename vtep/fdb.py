@@ -1,0 +1,160 @@
+"""The table of one VNI: which MAC is behind which remote VTEP or local port (RFC 7348 section 4.1).
+
+Rules of this file:
+- a row is born by learning or by the operator, and only here does it move, age or go;
+- only received frames renew a row: looking it up never does;
+- a static row never moves, never ages, and is never flushed;
+- above the limit nothing is learned, and nothing is pushed out: old rows keep their place.
+This file does not know what a frame is, who asks, or what is done with the answer.
+
+Ageing costs nothing per frame: a row only notes when it was seen. A wheel shared by all tables
+holds each row once, in the slot of the second when it would be due; when that second comes the
+row is either stale and goes, or is put into the slot of its new due time. Granularity: 1 s.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from enum import Enum, auto
+
+from vtep.effects import PortId
+
+LOCAL, DYNAMIC, STATIC = "local", "learned", "static"
+
+
+class Outcome(Enum):
+    """What learning came to."""
+
+    REFRESHED = auto()
+    LEARNED = auto()
+    MOVED = auto()
+    CONFLICT = auto()  # a static row says otherwise
+    FULL = auto()
+
+
+class Row:
+    """Where a MAC is: behind `remote` (a VTEP's address), or behind the local `port`."""
+
+    __slots__ = ("due_s", "port", "remote", "seen_s", "static")
+
+    def __init__(self, remote: str | None, port: PortId | None, seen_s: float, static: bool) -> None:
+        self.remote = remote
+        self.port = port
+        self.seen_s = seen_s
+        self.static = static
+        self.due_s = 0  # the wheel's slot that holds this row
+
+    @property
+    def kind(self) -> str:
+        """`local`, `learned` or `static`."""
+        if self.static:
+            return STATIC
+        return LOCAL if self.remote is None else DYNAMIC
+
+
+class Wheel:
+    """When which rows are due, for all tables of a VTEP; a slot a second."""
+
+    def __init__(self, ageing_s: float) -> None:
+        self.ageing_s = ageing_s
+        self._slots: dict[int, list[tuple[Fdb, list[bytes]]]] = {}
+        self._heap: list[int] = []
+
+    def add(self, fdb: Fdb, mac: bytes, row: Row) -> None:
+        """Put a row into the slot of its due second."""
+        due = math.ceil(row.seen_s + self.ageing_s)
+        slot = self._slots.get(due)
+        if slot is None:
+            slot = self._slots[due] = []
+            heapq.heappush(self._heap, due)
+        if not slot or slot[-1][0] is not fdb:
+            slot.append((fdb, []))
+        slot[-1][1].append(mac)
+        row.due_s = due
+
+    def next_due_s(self) -> float | None:
+        """When a slot comes due next."""
+        return float(self._heap[0]) if self._heap else None
+
+    def expire(self, now: float) -> Iterator[tuple[Fdb, bytes, Row]]:
+        """Remove the rows that were not seen for the ageing time, and answer them."""
+        while self._heap and self._heap[0] <= now:
+            due = heapq.heappop(self._heap)
+            for fdb, macs in self._slots.pop(due):
+                for mac in macs:
+                    row = fdb.rows.get(mac)
+                    if row is None or row.static or row.due_s != due:
+                        continue  # flushed meanwhile, and perhaps learned anew
+                    if row.seen_s + self.ageing_s > now:
+                        self.add(fdb, mac, row)
+                    else:
+                        fdb.forget(mac)
+                        yield fdb, mac, row
+
+
+class Fdb:
+    """The table of one VNI."""
+
+    __slots__ = ("_dynamic", "limit", "rows", "vni", "wheel")
+
+    def __init__(self, vni: int, wheel: Wheel, limit: int) -> None:
+        """limit: how many rows may be learned; static ones do not count."""
+        self.vni = vni
+        self.wheel = wheel
+        self.limit = limit
+        self.rows: dict[bytes, Row] = {}
+        self._dynamic = 0
+
+    def lookup(self, mac: bytes) -> Row | None:
+        """The row of a MAC; renews nothing."""
+        return self.rows.get(mac)
+
+    def learn(self, mac: bytes, remote: str | None, port: PortId | None, now: float) -> Outcome:
+        """A frame from `mac` came from a remote, or from a local port: note it."""
+        row = self.rows.get(mac)
+        if row is None:
+            return self._enter(mac, remote, port, now)
+        if row.remote == remote and row.port == port:
+            row.seen_s = now
+            return Outcome.REFRESHED
+        if row.static:
+            return Outcome.CONFLICT
+        row.remote, row.port, row.seen_s = remote, port, now
+        return Outcome.MOVED
+
+    def _enter(self, mac: bytes, remote: str | None, port: PortId | None, now: float) -> Outcome:
+        if self._dynamic >= self.limit:
+            return Outcome.FULL
+        row = self.rows[mac] = Row(remote, port, now, static=False)
+        self._dynamic += 1
+        self.wheel.add(self, mac, row)
+        return Outcome.LEARNED
+
+    def set_static(self, mac: bytes, remote: str, now: float) -> None:
+        """The operator's word: it stands until the operator takes it back."""
+        self.forget(mac)
+        self.rows[mac] = Row(remote, None, now, static=True)
+
+    def remove_static(self, mac: bytes) -> bool:
+        """Take a static row back; whether there was one."""
+        row = self.rows.get(mac)
+        if row is None or not row.static:
+            return False
+        del self.rows[mac]
+        return True
+
+    def forget(self, mac: bytes) -> None:
+        """Remove a row, if there is one."""
+        row = self.rows.pop(mac, None)
+        if row is not None and not row.static:
+            self._dynamic -= 1
+
+    def flush(self, mac: bytes | None) -> list[tuple[bytes, Row]]:
+        """Forget all learned rows, or that of one MAC; returns them."""
+        chosen = self.rows.items() if mac is None else [(mac, row)] if (row := self.rows.get(mac)) else []
+        gone = [(mac_, row) for mac_, row in chosen if not row.static]
+        for mac_, _ in gone:
+            self.forget(mac_)
+        return gone

@@ -1,0 +1,122 @@
+"""Imports once, forks an agent for each request: many hypervisors start in little time and memory.
+
+One request a line, `{"do": "spawn", "config": FILE, "netns": FILE, "log": FILE}`; the answer bears
+the agent's pid. The agents live on when this process ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from vtep.agent import say
+from vtep.launch import launch
+
+_CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG = 1
+
+
+def enter_network(path: str) -> None:
+    """Enter a network namespace by its file; os.setns is there from Python 3.12 on only."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(fd, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(fd)
+
+
+def spawn(request: dict[str, Any]) -> int:
+    """Fork an agent; returns its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        status = _become_agent(request)
+    except BaseException:  # whatever it is, the child must not go on as a second fork server
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _become_agent(request: dict[str, Any]) -> int:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.closerange(3, 1024)  # among them the fork server's own sockets
+    enter_network(request["netns"])
+    return launch(request["config"])
+
+
+def _answer(line: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        if request["do"] != "spawn":
+            raise KeyError("do")
+        for key in ("config", "netns", "log"):
+            if not isinstance(request[key], str):
+                raise KeyError(key)
+    except (ValueError, KeyError, TypeError) as error:
+        return {"ok": False, "error": f"{error}: allowed is spawn with config, netns and log"}
+    return {"ok": True, "result": {"pid": spawn(request)}}
+
+
+def serve(path: Path) -> None:
+    """Answer requests until the process is ended."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    listener.bind(str(path))
+    os.umask(mask)
+    listener.listen(256)
+    while True:
+        peer, _ = listener.accept()
+        with peer, peer.makefile("rw", encoding="utf-8") as lines:
+            try:
+                for line in lines:
+                    lines.write(json.dumps(_answer(line)) + "\n")
+                    lines.flush()
+            except OSError:
+                continue  # the asker has gone
+
+
+def _reap(*_: object) -> None:
+    """Note how agents end; a silent death would look like a silent network."""
+    try:
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = ended
+            say(f"agent {pid} ended with {os.waitstatus_to_exitcode(status)}")
+    except ChildProcessError:
+        return
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m vtep.forkserver", description=__doc__)
+    parser.add_argument("--socket", required=True, type=Path, metavar="PATH")
+    path = parser.parse_args().socket
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGCHLD, _reap)
+    gc.collect()
+    gc.freeze()  # what is shared with the children stays shared
+    serve(path)
+
+
+if __name__ == "__main__":
+    main()

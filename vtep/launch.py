@@ -1,0 +1,31 @@
+"""From a configuration file to an agent that runs, and to an exit status when it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vtep import config
+from vtep.agent import Agent, say
+from vtep.errors import StartError
+
+
+def launch(path: str) -> int:
+    """Run one agent until it is told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong."""
+    try:
+        parsed = config.parse(Path(path).read_text())
+    except OSError as error:
+        say(f"error: {path}: {error.strerror}")
+        return 2
+    except config.ConfigError as error:
+        say(f"error: {path}: {error}")
+        return 2
+    try:
+        agent = Agent(parsed)
+    except StartError as error:
+        say(f"error: {error}")
+        return 1
+    vnis = len(agent.core.segments.by_vni)
+    say(f"{agent.name}: {vnis} VNIs over {parsed.underlay.interface} ({parsed.underlay.local})")
+    agent.run()
+    say(f"{agent.name}: ended in order")
+    return 0

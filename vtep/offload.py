@@ -1,0 +1,152 @@
+"""Finish what a sender left to its network card: checksums, and the cutting of super-frames.
+
+A frame read with PACKET_VNET_HDR may have a partial checksum, or be a TCP super-frame of up to
+64 KB, as VMs hand them over. A tunnel needs whole frames that fit. Pure: header and bytes in,
+frames out. The header is struct virtio_net_hdr (Virtio 1.2, 5.1.6), ten bytes, host byte order.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from vtep.wire import ones_sum
+
+LENGTH = 10
+_HEADER = struct.Struct("=BBHHHH")
+_NEEDS_CHECKSUM = 1
+_GSO_ECN = 0x80
+_GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_UDP = 0, 1, 4, 5
+_SHORT = struct.Struct("!H")
+_LONG = struct.Struct("!I")
+_FIN, _PSH, _CWR = 0x01, 0x08, 0x80
+
+
+class Offload(NamedTuple):
+    """What is left to do with a frame."""
+
+    flags: int
+    gso_type: int
+    header_length: int
+    segment_size: int
+    checksum_start: int
+    checksum_offset: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the frame is finished as it is."""
+        return not (self.flags & _NEEDS_CHECKSUM or self.gso_type)
+
+
+def parse(header: bytes | memoryview) -> Offload:
+    """Read the ten bytes."""
+    return Offload(*_HEADER.unpack_from(header))
+
+
+def finish(offload: Offload, frame: bytes) -> list[bytes] | None:
+    """The frames as they go on the wire; None where the work is of an unknown or broken kind."""
+    kind = offload.gso_type & ~_GSO_ECN
+    if kind == _GSO_NONE:
+        return _complete(offload, frame)
+    layout = _Layout.find(offload, frame, kind)
+    return None if layout is None else layout.cut(offload.segment_size)
+
+
+def _complete(offload: Offload, frame: bytes) -> list[bytes] | None:
+    """Complete a checksum: the sender has put that of the pseudo-header in its place."""
+    start = offload.checksum_start
+    place = start + offload.checksum_offset
+    if place + 2 > len(frame):
+        return None
+    done = bytearray(frame)
+    _SHORT.pack_into(done, place, _folded(ones_sum(frame[start:])))
+    return [bytes(done)]
+
+
+def _folded(total: int) -> int:
+    """The checksum of a one's complement sum; zero is written as all ones, which TCP takes too."""
+    return (0xFFFF - total) or 0xFFFF
+
+
+class _Layout:
+    """Where the headers of a super-frame lie."""
+
+    def __init__(self, frame: bytes, network: int, transport: int, payload: int, kind: int) -> None:
+        self.frame = frame
+        self.network = network
+        self.transport = transport
+        self.payload = payload
+        self.ipv6 = frame[network] >> 4 == 6
+        self.tcp = kind != _GSO_UDP
+
+    @classmethod
+    def find(cls, offload: Offload, frame: bytes, kind: int) -> _Layout | None:
+        """Work out the layout; None if it does not hold together."""
+        network = _network_offset(frame)
+        transport = offload.checksum_start
+        shortest = 20 if kind != _GSO_UDP else 8
+        if kind not in (_GSO_TCPV4, _GSO_TCPV6, _GSO_UDP) or not offload.segment_size:
+            return None
+        if not network + 20 <= transport <= len(frame) - shortest:
+            return None
+        length = (frame[transport + 12] >> 4) * 4 if kind != _GSO_UDP else 8
+        if length < shortest or transport + length >= len(frame):
+            return None
+        return cls(frame, network, transport, transport + length, kind)
+
+    def cut(self, size: int) -> list[bytes]:
+        """Frames of at most `size` bytes of payload, each with lengths and checksums of its own."""
+        starts = range(self.payload, len(self.frame), size)
+        last = starts[-1]
+        return [
+            self._piece(number, start, self.frame[start : start + size], start == last)
+            for number, start in enumerate(starts)
+        ]
+
+    def _piece(self, number: int, start: int, payload: bytes, last: bool) -> bytes:
+        piece = bytearray(self.frame[: self.payload])
+        length = self.payload - self.transport + len(payload)
+        self._patch_network(piece, number, length)
+        if self.tcp:
+            self._patch_tcp(piece, number, start - self.payload, last)
+        else:
+            _SHORT.pack_into(piece, self.transport + 4, length)
+        piece += payload
+        place = self.transport + (16 if self.tcp else 6)
+        _SHORT.pack_into(piece, place, 0)
+        total = self._pseudo_header(length) + ones_sum(piece[self.transport :])
+        _SHORT.pack_into(piece, place, _folded(total % 0xFFFF or 0xFFFF))
+        return bytes(piece)
+
+    def _patch_network(self, piece: bytearray, number: int, length: int) -> None:
+        at = self.network
+        if self.ipv6:
+            _SHORT.pack_into(piece, at + 4, self.transport - at - 40 + length)
+            return
+        _SHORT.pack_into(piece, at + 2, self.transport - at + length)
+        identification = _SHORT.unpack_from(piece, at + 4)[0] + number
+        _SHORT.pack_into(piece, at + 4, identification & 0xFFFF)
+        _SHORT.pack_into(piece, at + 10, 0)
+        _SHORT.pack_into(piece, at + 10, 0xFFFF - ones_sum(piece[at : self.transport]))
+
+    def _patch_tcp(self, piece: bytearray, number: int, offset: int, last: bool) -> None:
+        at = self.transport
+        sequence = _LONG.unpack_from(piece, at + 4)[0] + offset
+        _LONG.pack_into(piece, at + 4, sequence & 0xFFFFFFFF)
+        if not last:
+            piece[at + 13] &= ~(_FIN | _PSH) & 0xFF
+        if number:
+            piece[at + 13] &= ~_CWR & 0xFF  # RFC 3168: CWR on the first segment only
+
+    def _pseudo_header(self, length: int) -> int:
+        addresses = (8, 40) if self.ipv6 else (12, 20)
+        start, end = (self.network + offset for offset in addresses)
+        return ones_sum(self.frame[start:end]) + (6 if self.tcp else 17) + length
+
+
+def _network_offset(frame: bytes) -> int:
+    """Where the network header begins, after any 802.1Q tags."""
+    start = 12
+    while frame[start : start + 2] in (b"\x81\x00", b"\x88\xa8"):
+        start += 4
+    return start + 2

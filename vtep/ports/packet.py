@@ -1,0 +1,124 @@
+"""A port on an existing interface: AF_PACKET, with tags and offloads made plain.
+
+The kernel keeps the 802.1Q tag of a received frame beside its bytes (PACKET_AUXDATA), and hands
+over super-frames and partial checksums (PACKET_VNET_HDR): what leaves this file has neither.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+
+from vtep import offload
+from vtep.drops import DropReason
+from vtep.errors import StartError
+from vtep.ethernet import tag
+
+Frame = tuple[int | None, bytes]  # (VLAN of the tag it bore, frame without that tag)
+
+_ETH_P_ALL = 3
+_SOL_PACKET = 263
+_ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _VNET_HDR, _IGNORE_OUTGOING = 1, 6, 8, 15, 23
+_MR_PROMISC = 1
+_TP_STATUS_VLAN_VALID = 0x10
+_AUX = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
+_RECEIVE_BUFFER = 8 << 20
+_LARGEST = offload.LENGTH + 65_536 + 64
+_NO_OFFLOAD = bytes(offload.LENGTH)
+_VLAN_MASK = 0x0FFF
+
+
+class PacketPort:
+    """One interface as a port of the VTEP."""
+
+    def __init__(self, interface: str) -> None:
+        """Open it; StartError names what is missing."""
+        self.interface = interface
+        try:
+            self._index = socket.if_nametoindex(interface)
+        except OSError:
+            raise StartError(f"port {interface}: no such interface") from None
+        try:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        except PermissionError:
+            raise StartError(f"port {interface}: needs root, or CAP_NET_RAW") from None
+        self._configure()
+        self._buffer = bytearray(_LARGEST)
+        self._view = memoryview(self._buffer)
+
+    def _configure(self) -> None:
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        for option in (_AUXDATA, _VNET_HDR, _IGNORE_OUTGOING):
+            self._socket.setsockopt(_SOL_PACKET, option, 1)
+        promiscuous = struct.pack("=iHH8s", self._index, _MR_PROMISC, 0, b"")
+        self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, promiscuous)
+        self._socket.bind((self.interface, _ETH_P_ALL))
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._socket.fileno()
+
+    def read(self, limit: int) -> Iterator[Frame | DropReason]:
+        """Up to `limit` reads' worth of frames that wait; a DropReason for one that cannot be finished."""
+        for _ in range(limit):
+            try:
+                length, extras, flags, _ = self._socket.recvmsg_into([self._buffer], 64)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # the kernel has no words for this offload
+                    yield DropReason.UNSUPPORTED_OFFLOAD
+                    continue
+                return  # the interface is down; it may come back
+            yield from self._frames(length, _vlan_of(extras))
+
+    def _frames(self, length: int, vlan: int | None) -> Iterator[Frame | DropReason]:
+        frame = bytes(self._view[offload.LENGTH : length])
+        left = offload.parse(self._view)
+        if vlan is None and frame[12:14] == b"\x81\x00" and len(frame) >= 18:
+            vlan = int.from_bytes(frame[14:16], "big") & _VLAN_MASK
+            frame = frame[:12] + frame[16:]
+            left = left._replace(checksum_start=max(0, left.checksum_start - 4))
+        vlan = vlan or None  # VLAN 0 is a priority tag: the frame is in no VLAN
+        if left.nothing:
+            yield vlan, frame
+            return
+        finished = offload.finish(left, frame)
+        if finished is None:
+            yield DropReason.UNSUPPORTED_OFFLOAD
+            return
+        for piece in finished:
+            yield vlan, piece
+
+    def write(self, vlan: int | None, frame: bytes) -> DropReason | None:
+        """Hand a frame over, tagged with `vlan`; the reason if it could not be."""
+        parts = [_NO_OFFLOAD, frame]
+        if vlan is not None:
+            parts = [_NO_OFFLOAD, frame[:12], tag(vlan), frame[12:]]
+        try:
+            self._socket.sendmsg(parts)
+        except OSError as error:
+            busy = error.errno in (errno.EAGAIN, errno.ENOBUFS)
+            return DropReason.PORT_BUSY if busy else DropReason.PORT_DOWN
+        return None
+
+    def overrun(self) -> int:
+        """How many frames were lost before they were read, since the last call."""
+        statistics = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 8)
+        return int(struct.unpack("=II", statistics)[1])
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+def _vlan_of(extras: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, value in extras:
+        if (level, kind) == (_SOL_PACKET, _AUXDATA):
+            status, _, _, _, _, tci, _ = _AUX.unpack_from(value)
+            if status & _TP_STATUS_VLAN_VALID:
+                return int(tci) & _VLAN_MASK
+    return None
