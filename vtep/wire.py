@@ -27,7 +27,6 @@ OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN, as built here
 _UDP_OFFSET = 20
 _UDP_OVERHEAD = 16  # UDP + VXLAN headers
 _LENGTH = struct.Struct("!H")
-_PORT_AND_LENGTH = struct.Struct("!H2xH")
 _HEADER = struct.Struct("!II")
 _RESERVED_FIRST = 0xF7FFFFFF  # all of the first word but the I flag
 _RESERVED_SECOND = 0x000000FF
@@ -54,7 +53,8 @@ def encapsulate(header: bytes, frame: bytes, source_port: int, checksum: bool) -
     packet += frame
     length = len(frame) + _UDP_OVERHEAD
     _LENGTH.pack_into(packet, 2, length + _UDP_OFFSET)
-    _PORT_AND_LENGTH.pack_into(packet, _UDP_OFFSET, source_port, length)
+    _LENGTH.pack_into(packet, _UDP_OFFSET, source_port)
+    _LENGTH.pack_into(packet, _UDP_OFFSET + 4, length)
     if checksum:
         _LENGTH.pack_into(packet, _UDP_OFFSET + 6, _udp_checksum(packet))
     return packet

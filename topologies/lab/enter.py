@@ -77,9 +77,8 @@ def execute(
     directory: LabDirectory, init: int, name: str, kind: str, command: list[str]
 ) -> int:
     """Run a command in a node with this process's terminal; returns its exit status as a shell does."""
-    os.environ.update(child_environment(directory))
-    # A user namespace hides processes from their owner, and the child must see /proc/self.
     enter_node(directory, init, name, kind)
+    os.environ.update(child_environment(directory))
     child = os.fork()
     if child == 0:
         _become(command)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mininet.cli import CLI
@@ -125,6 +126,8 @@ class Life:
 
     def _start_open_vswitch(self) -> None:
         self._parts.start_forkserver()  # it imports meanwhile
+        for which in ("all", "default"):  # or the switches' own ports send router solicitations
+            Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         self._open_vswitch.start()
 
