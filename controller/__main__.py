@@ -93,15 +93,16 @@ def _run(options: argparse.Namespace) -> int:
     try:
         running = app.start(host, port, _settings(options), lambda: sender.send(b"\0"))
     except OSError as error:
-        raise ControlError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ControlError(f"cannot listen on {host}:{port}: {reason}") from error
     control = ControlSocket(options.control, running.commands()) if options.control else None
     if control is not None:
         threading.Thread(target=control.serve, daemon=True).start()
     logging.info("listening on %s:%d, framework %s", host, port, options.framework)
-    reason = receiver.recv(1)
+    signalled = receiver.recv(1)
     if control is not None:
         control.close()
-    return 0 if reason != b"\0" else 1
+    return 0 if signalled != b"\0" else 1
 
 
 def main() -> int:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from . import openflow, views
 from .control import Commands
@@ -79,12 +80,11 @@ class _Arrival:
 class Controller(_App):  # type: ignore[misc]
     """Carries messages between the switches and the pipeline."""
 
-    OFP_VERSIONS = [_ofproto.OFP_VERSION]
+    OFP_VERSIONS: ClassVar[list[int]] = [_ofproto.OFP_VERSION]
 
-    def __init__(self, settings: Settings, fail: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.pipeline = Pipeline(settings, time.monotonic())
-        self._fail = fail
         self._arrivals: dict[int, _Arrival] = {}
         self._datapaths: dict[int, Any] = {}
         self._ready: set[int] = set()
@@ -93,18 +93,14 @@ class Controller(_App):  # type: ignore[misc]
     # --- the worker
 
     def work(self) -> None:
-        """Do what comes, for ever; an exception is logged and ends the process."""
-        try:
-            while True:
-                delay_s = self.pipeline.next_deadline() - time.monotonic()
-                try:
-                    task, argument = self._work.get(timeout=max(delay_s, 0.001))
-                    task(argument)
-                except _hub.QueueEmpty:
-                    self._carry_out(self.pipeline.expire(time.monotonic()))
-        except Exception:
-            LOG.exception("the controller ends on an error of its own")
-            self._fail()
+        """Do what comes, for ever, and what is due in between."""
+        while True:
+            delay_s = self.pipeline.next_deadline() - time.monotonic()
+            try:
+                task, argument = self._work.get(timeout=max(delay_s, 0.001))
+            except _hub.QueueEmpty:
+                task, argument = self._serve_deadline, None
+            task(argument)
 
     def commands(self) -> Commands:
         """What the control socket may ask, each answered by the worker."""
@@ -115,6 +111,9 @@ class Controller(_App):  # type: ignore[misc]
             "hosts": lambda: views.hosts(self.pipeline),
         }
         return {name: self._asked(question) for name, question in questions.items()}
+
+    def _serve_deadline(self, _: None) -> None:
+        self._carry_out(self.pipeline.expire(time.monotonic()))
 
     def _describe(self) -> dict[str, Any]:
         return {"ready": True, "framework": FRAMEWORK, "switches": sorted(self._ready)}
@@ -204,7 +203,11 @@ class Controller(_App):  # type: ignore[misc]
     def _welcome(self, arrival: _Arrival) -> None:
         datapath, ofproto = arrival.datapath, arrival.datapath.ofproto
         foreign = [flow for flow in arrival.flows if openflow.is_foreign(flow)]
-        ours = [openflow.flow_of(ofproto, flow) for flow in arrival.flows if flow not in foreign]
+        ours = [
+            openflow.flow_of(ofproto, flow)
+            for flow in arrival.flows
+            if not openflow.is_foreign(flow)
+        ]
         self._datapaths[datapath.id] = datapath
         now = time.monotonic()
         self._carry_out(self.pipeline.switch_up(datapath.id, arrival.ports, ours, now))
@@ -263,13 +266,33 @@ def _port_of(message: Any, description: Any) -> Port:
 
 
 def start(host: str, port: int, settings: Settings, fail: Callable[[], None]) -> Controller:
-    """Listen for switches and begin to work; OSError when the address cannot be bound."""
+    """Listen for switches and begin to work; OSError when the address cannot be bound.
+
+    `fail` is called when work has ended on an exception, which has been logged then.
+    """
     _app_manager.cfg.CONF([], project="vxlab", default_config_files=[])
     manager = _app_manager.AppManager.get_instance()
     manager.instantiate(_ofp_handler.OFPHandler)
-    server = _hub.StreamServer((host, port), _connections.datapath_connection_factory)
-    app: Controller = manager.instantiate(Controller, settings, fail)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
+    app: Controller = manager.instantiate(Controller, settings)
     app.start()
-    for job in (app.work, server.serve_forever):
-        threading.Thread(target=job, daemon=True).start()
+    for job in (app.work, lambda: _accept(listener)):
+        threading.Thread(target=_run, args=(job, fail), daemon=True).start()
     return app
+
+
+def _run(job: Callable[[], None], fail: Callable[[], None]) -> None:
+    """Run a job that has no end; its exception is logged and ends the process."""
+    try:
+        job()
+    except Exception:
+        LOG.exception("the controller ends on an error of its own")
+        fail()
+
+
+def _accept(listener: socket.socket) -> None:
+    """Take in switches; the framework's own server would share its port with another process."""
+    while True:
+        connection, address = listener.accept()
+        _hub.spawn(_connections.datapath_connection_factory, connection, address)

@@ -225,8 +225,8 @@ class Pipeline:
         for flow in sorted(flows, key=lambda flow: flow.table, reverse=True):
             host, group = tables.host_of(flow), tables.group_of(flow)
             if host is not None and host[1] in usable and learnable(host[0]):
-                if self.switching.port(dpid, host[0]) is None:
-                    self.switching.learn(dpid, *host, now)
+                mac, number = host
+                self.switching.learn(dpid, mac, self.switching.port(dpid, mac) or number, now)
             for number in usable.intersection(flow.outputs) - routers if group else ():
                 self.snooping.restore(str(group), (dpid, number), now)
 

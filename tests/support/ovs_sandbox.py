@@ -115,7 +115,9 @@ class OvsSandbox:
 
     def __enter__(self) -> OvsSandbox:
         ready = self.directory / "ready"
-        prepare = f"mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && : > {ready}"
+        prepare = (
+            f"mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && : > {ready}"
+        )
         command = ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
         self._first = subprocess.Popen([*command, f"{prepare} && exec sleep infinity"])
 
@@ -226,6 +228,10 @@ class OvsSandbox:
             answer = json.loads(client.makefile().readline())
         assert answer["ok"], answer
         return answer["result"]
+
+    def await_listening(self) -> None:
+        """Wait until the controller answers; switches that come later connect at once."""
+        eventually(lambda: self.ask("ready"), within=10)
 
     def await_ready(self, within: float = 15) -> None:
         """Wait until every switch is connected and has its flows."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from controller.control import ControlError, ControlSocket, answer
+from controller.control import Commands, ControlError, ControlSocket, answer
 
-COMMANDS = {"ready": lambda: {"ready": True}, "groups": list}
+COMMANDS: Commands = {"ready": lambda: {"ready": True}, "groups": list}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,9 @@ def test_leave_is_read_back() -> None:
 
 def test_unknown_type_is_told_apart_from_a_broken_message() -> None:
     body = bytes([0x30, 0, 0xCF, 0xFF, 0, 0, 0, 0])
-    assert parse(build_frame("192.0.2.1", "224.0.0.1", body, MAC)) == Unrecognised("192.0.2.1", 0x30)
+    assert parse(build_frame("192.0.2.1", "224.0.0.1", body, MAC)) == Unrecognised(
+        "192.0.2.1", 0x30
+    )
 
 
 REPORT = build_report("192.0.2.11", 3, (EXCLUDE_ALL,), MAC)

@@ -65,7 +65,9 @@ def test_cookies_tell_ours_from_others() -> None:
 
 def test_a_foreign_flow_is_deleted_by_its_own_match(datapath: Any) -> None:
     match = datapath.ofproto_parser.OFPMatch(eth_type=0x0800, ip_proto=6, tcp_dst=80)
-    message = openflow.delete_foreign(datapath, SimpleNamespace(table_id=3, priority=9, match=match))
+    message = openflow.delete_foreign(
+        datapath, SimpleNamespace(table_id=3, priority=9, match=match)
+    )
     assert message.match["tcp_dst"] == 80 and (message.table_id, message.priority) == (3, 9)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from controller import views
 from controller.flows import DeleteFlow, Flow, Kind, Match, SendFrame, SetFlow
 from controller.igmp import (
     ALL_SYSTEMS,
+    Query,
     Record,
     RecordType,
     build_frame,
@@ -54,6 +57,10 @@ def one() -> Fabric:
 
 @pytest.fixture
 def tree() -> Fabric:
+    return make_tree()
+
+
+def make_tree() -> Fabric:
     """s1 in the middle, s2 and s3 at its ports 4 and 5; hosts at ports 1 to 3 of each."""
     fabric = Fabric()
     fabric.wire((1, 4), (2, 4))
@@ -293,7 +300,8 @@ def test_a_port_that_comes_up_is_asked_at_once(one: Fabric) -> None:
     one.switches[1].ports[5] = Port("s1-eth5")
     one.apply(one.pipeline.port_changed(1, 5, Port("s1-eth5"), one.now))
     query = next(frame for end, frame in one.sent if end == (1, 5) and frame[12:14] == b"\x08\x00")
-    assert getattr(parse(query), "max_response_s") == 0.5
+    message = parse(query)
+    assert isinstance(message, Query) and message.max_response_s == 0.5
 
 
 def test_a_link_that_falls_silent_is_an_edge_again(tree: Fabric) -> None:
@@ -328,3 +336,40 @@ def test_nothing_is_sent_to_a_switch_that_is_not_connected(tree: Fabric) -> None
     sent = [e for e in tree.effects if isinstance(e, (SetFlow, DeleteFlow, SendFrame))]
     assert all(effect.dpid != 2 for effect in sent)
     assert tree.pipeline.packet_in(2, 1, ethernet(BROADCAST, mac(1)), tree.now) == []
+
+
+HAPPENINGS = st.lists(
+    st.tuples(
+        st.sampled_from(["join", "leave", "talk", "wait", "restart"]),
+        st.sampled_from([1, 2, 3]),
+        st.sampled_from([1, 2, 3]),
+    ),
+    max_size=15,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HAPPENINGS)
+def test_after_anything_group_data_reaches_exactly_the_members(
+    happenings: list[tuple[str, int, int]],
+) -> None:
+    fabric, members = make_tree(), set()
+    for verb, dpid, port in happenings:
+        end, number = (dpid, port), dpid * 16 + port
+        if verb == "join":
+            join(fabric, end, number)
+            members.add(end)
+        elif verb == "leave":
+            leave(fabric, end, number)
+            fabric.advance(3)
+            members.discard(end)
+        elif verb == "talk":
+            fabric.send(end, ethernet(BROADCAST, mac(number)))
+        elif verb == "wait":
+            fabric.advance(10)
+        else:
+            fabric.new_controller()
+            for switch in (port, *({1, 2, 3} - {port})):
+                fabric.connect(switch)
+        for sender in ((1, 1), (2, 2), (3, 3)):
+            assert group_data(fabric, sender) == members - {sender}
