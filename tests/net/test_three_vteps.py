@@ -94,7 +94,7 @@ def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
             for unit in ("packets", "bytes")
         }
         assert moved == {"packets": len(sent), "bytes": sum(len(p.inner) for p in sent)}
-    assert set(after) == {"hypervisor", "vni", "encapsulated", "decapsulated", "drops"}
+    assert {"hypervisor", "vni", "encapsulated", "decapsulated", "drops"} <= set(after)
     taps.close()
 
 

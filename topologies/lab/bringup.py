@@ -90,12 +90,14 @@ def bring_up(
     ours, theirs = socket.socketpair()
     order = Order(directory, topology, topo, options, datapath, mode == "interactive")
 
+    log = None if order.interactive else directory.log("lab")
+
     def main() -> int:
         ours.close()
-        return _main(order, theirs, mode)
+        return Life(order, theirs).run()
 
     try:
-        keeper, init = sandbox.start(main, directory.path, mode == "detached")
+        keeper, init = sandbox.start(main, directory.path, mode == "detached", log)
     except LabError:
         directory.remove()
         raise
@@ -114,20 +116,6 @@ def bring_up(
     if mode == "interactive":
         ours.sendall(b"g")
     return Lab.at(directory), keeper
-
-
-def _main(order: Order, starter: socket.socket, mode: str) -> int:
-    if mode != "interactive":
-        _leave_terminal(order.directory)
-    return Life(order, starter).run()
-
-
-def _leave_terminal(directory: LabDirectory) -> None:
-    """Send what the main process prints to the lab's log."""
-    log = os.open(directory.log("lab"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    nothing = os.open("/dev/null", os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
 
 
 def _messages(stream: socket.socket) -> Iterator[dict[str, Any]]:

@@ -23,17 +23,20 @@ _SPACES = ns.CLONE_NEWNET | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWIPC |
 RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
-def start(main: Callable[[], int], keep: Path, detached: bool) -> tuple[int, int]:
+def start(
+    main: Callable[[], int], keep: Path, detached: bool, log: Path | None
+) -> tuple[int, int]:
     """Run `main` as the main process of a new sandbox; returns (keeper's pid, init's pid).
 
     keep: the lab's directory, which stays visible inside though /run is replaced.
-    detached: the sandbox outlives its starter; else it ends with it. init's pid is 0 if there is none.
+    detached: the sandbox outlives its starter; else it ends with it.
+    log: where its output goes; None leaves it the terminal. LabError if there can be no sandbox.
     """
     read_end, write_end = os.pipe()
     keeper = os.fork()
     if keeper == 0:
         os.close(read_end)
-        _guarded(lambda: _keep(main, keep, detached, write_end))
+        _guarded(lambda: _keep(main, keep, detached, log, write_end))
     os.close(write_end)
     with os.fdopen(read_end, "r") as pipe:
         answer = pipe.readline().strip()
@@ -41,6 +44,14 @@ def start(main: Callable[[], int], keep: Path, detached: bool) -> tuple[int, int
         os.waitpid(keeper, 0)
         raise LabError(answer or "the sandbox's first process ended before it began")
     return keeper, int(answer)
+
+
+def _leave_terminal(log: Path) -> None:
+    """Let go of the starter's terminal or pipe: who reads it to its end must not wait for the lab."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (out, 1), (out, 2)):
+        os.dup2(source, target)
 
 
 def _guarded(body: Callable[[], int]) -> None:
@@ -54,7 +65,11 @@ def _guarded(body: Callable[[], int]) -> None:
         os._exit(status)
 
 
-def _keep(main: Callable[[], int], keep: Path, detached: bool, report: int) -> int:
+def _keep(
+    main: Callable[[], int], keep: Path, detached: bool, log: Path | None, report: int
+) -> int:
+    if log is not None:
+        _leave_terminal(log)
     if detached:
         os.setsid()
     else:
