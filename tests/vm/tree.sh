@@ -67,6 +67,7 @@ in_tree() {
         PIP_DEFAULT_TIMEOUT="${PIP_DEFAULT_TIMEOUT:-60}" \
         unshare --mount --pid --fork --kill-child bash -c '
             tree=$1; shift
+            mount --bind "$tree" "$tree" # a root of its own, as a machine has
             mount --bind /proc "$tree/proc"; mount --rbind /dev "$tree/dev"; mount --bind /sys "$tree/sys"
             exec chroot "$tree" "$@"' bash "$tree" "$@" || status=$?
     take_back "$tree"

@@ -42,6 +42,8 @@ def _link(kind: str, needed: bool, use: str, *options: str) -> Callable[[Probes]
     """Whether the kernel makes links of a kind: tried where nobody sees it."""
 
     def check(probes: Probes) -> Check:
+        if not _namespaces(probes).ok:
+            return lacking(kind, "not tried, for want of namespaces", "vxlab doctor", needed=False)
         trial = ["ip", "link", "add", "probe", "type", kind, *options]
         if probes.run(*_unshared(probes), *trial) is not None:
             return found(kind, "the kernel has it", needed)

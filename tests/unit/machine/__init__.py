@@ -1,0 +1,1 @@
+"""Tests of the set-up, the doctor and the lint."""
