@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TypeAlias
 
-ETHERTYPE_IPV4 = 0x0800
 IP_PROTO_IGMP = 2
 ALL_SYSTEMS = "224.0.0.1"
 UNSPECIFIED = "0.0.0.0"
