@@ -140,6 +140,19 @@ class Pipeline:
             effects.append(Notice(f"{mac_text(mac)} moved on switch {dpid} to port {number}"))
         return effects
 
+    def _learn_everywhere(self, end: End, mac: bytes, now: float) -> list[Effect]:
+        """Show every switch the way to a host that speaks IGMP: a member is known before it sends.
+
+        Its first unicast is then never flooded, and the reports that answer each query keep it
+        known, however quiet it is.
+        """
+        effects: list[Effect] = []
+        for dpid in sorted(self.connected):
+            number = end[1] if dpid == end[0] else self.links.ways(dpid).get(end[0])
+            if number is not None:
+                effects += self._learn(dpid, number, mac, now)
+        return effects
+
     def _hear_probe(self, receiver: End, frame: bytes, now: float) -> list[Effect]:
         sender = parse_probe(frame)
         if sender is None or sender[1] not in self._ports.get(sender[0], {}):
@@ -176,7 +189,8 @@ class Pipeline:
             targets = self.snooping.routers()
         else:
             changes, targets = Changes(), self._edges()
-        return self._apply(changes, now) + self._send(targets - {end}, frame) + self.expire(now)
+        effects = self._learn_everywhere(end, frame[6:12], now)
+        return effects + self._apply(changes, now) + self._send(targets - {end}, frame) + self.expire(now)
 
     # --- time
 

@@ -32,6 +32,7 @@ from topologies.lab.operations import Operations
 from topologies.lab.ovs import OpenVSwitch
 from topologies.lab.overlay import OverlayTopo
 from topologies.lab.parts import Parts
+from topologies.lab.plan import mac_of
 from topologies.lab.sandbox import name_namespace
 from topologies.lab.server import serve
 from topologies.lab.waiting import await_condition
@@ -119,6 +120,7 @@ class Life:
             ("switches", self._start_switches),
             ("VTEP agents", self._await_agents),
             ("groups", self._await_groups),
+            ("addresses", self._await_addresses),
         )
         for number, (name, step) in enumerate(steps, start=1):
             self._tell(step=name, number=number, of=len(steps))
@@ -181,6 +183,18 @@ class Life:
             return None
 
         await_condition(unmet, "groups joined and snooped")
+
+    def _await_addresses(self) -> None:
+        """Every switch knows the way to every VTEP, or their first unicast would be flooded."""
+        vteps = {mac_of(hypervisor.underlay) for hypervisor in self.topo.hypervisors.values()}
+        wanted = {(dpid(self.topo, s), mac) for s in self.topo.underlay_switches for mac in vteps}
+
+        def unmet() -> str | None:
+            hosts = rpc.ask(self.directory.controller_socket, "hosts")
+            missing = wanted - {(row["dpid"], row["mac"]) for row in hosts}
+            return f"(switch, VTEP) {sorted(missing)[:3]} not learned" if missing else None
+
+        await_condition(unmet, "addresses learned")
 
     # -- what it is
 

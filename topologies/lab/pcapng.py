@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scapy.utils import RawPcapNgWriter
+from scapy.packet import Raw
+from scapy.utils import PcapNgWriter
 
 from topologies.lab.tap import Sighting
 
@@ -16,19 +17,18 @@ class Recorder:
 
     def __init__(self, path: str) -> None:
         """path: a file, or "-" for standard output."""
-        self._writer = RawPcapNgWriter("/dev/stdout" if path == "-" else path)
+        self._writer = PcapNgWriter("/dev/stdout" if path == "-" else path)
         self._writer.linktype = _ETHERNET
         self._writer.write_header(None)
         self._writer.f.flush()
 
     def write(self, sighting: Sighting) -> None:
         """Append one packet."""
-        self._writer.write_packet(
-            sighting.data,
-            sec=sighting.time_ns / 1e9,
-            ifname=sighting.interface.encode(),
-            direction=sighting.direction,
-        )
+        packet = Raw(sighting.data)
+        packet.time = sighting.time_ns / 1e9
+        packet.sniffed_on = sighting.interface
+        packet.direction = sighting.direction
+        self._writer.write_packet(packet)
         self._writer.f.flush()
 
     def close(self) -> None:

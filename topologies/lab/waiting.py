@@ -13,6 +13,7 @@ BUDGET_S = {
     "switches connected": 30.0,
     "groups joined and snooped": 60.0,
     "fork server ready": 30.0,
+    "addresses learned": 15.0,
     "socket answers": 10.0,
     "lab ends": 10.0,
     "captured": 5.0,
