@@ -33,10 +33,10 @@ lint: setup ## ruff, mypy, sizes, words
 	@$(PYTHON) -m tests.lint.words
 
 unit: setup ## tests without root, network or waiting
-	@$(PYTEST) tests/unit $(ARGS)
+	@$(PYTEST) $(if $(findstring tests/,$(ARGS)),,tests/unit) $(ARGS)
 
 net: setup ## tests on real labs
-	@$(PYTEST) tests/net $(ARGS)
+	@$(PYTEST) $(if $(findstring tests/,$(ARGS)),,tests/net) $(ARGS)
 
 slow: setup ## tests that take minutes, and the lab VM
 	@$(PYTEST) -m slow tests/unit tests/net $(ARGS) || [ $$? -eq 5 ]

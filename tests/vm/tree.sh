@@ -68,8 +68,11 @@ in_tree() {
         unshare --mount --pid --fork --kill-child bash -c '
             tree=$1; shift
             mount --bind "$tree" "$tree" # a root of its own, as a machine has
-            mount --bind /proc "$tree/proc"; mount --rbind /dev "$tree/dev"; mount --bind /sys "$tree/sys"
-            exec chroot "$tree" "$@"' bash "$tree" "$@" || status=$?
+            mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; mount --bind /sys "$tree/sys"
+            cd "$tree"
+            pivot_root . mnt # and not chroot alone, which a process that enters namespaces gets out of
+            umount -l /mnt
+            exec "$@"' bash "$tree" "$@" || status=$?
     take_back "$tree"
     return "$status"
 }
