@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,26 @@ class RunningLab:
         pairs = [(node, interface or None) for node, _, interface in (t.partition(":") for t in targets)]
         return Taps(open_taps(self.handle, pairs))
 
+    def ping_each(self, pairs: Iterable[tuple[dict, dict]]) -> None:
+        """One VM pings the other, for each pair of rows of `vxlab nodes`; none may fail."""
+        script = "".join(
+            f"ip netns exec {one['name']} ping -c1 -W2 {address_of(other)} >/dev/null"
+            f" || echo {one['name']} {other['name']}\n"
+            for one, other in pairs
+        )
+        (switch, *_) = self.handle.nodes("switch")
+        failed = self.run(switch["name"], "sh", "-c", script, timeout=100)
+        assert failed == "", f"these did not reach each other:\n{failed}"
+
     def all_of_segment_reach_each_other(self, vni: int) -> None:
         """Every VM of a VNI pings every other."""
         vms = [row for row in self.handle.nodes("vm") if row["vni"] == vni]
-        for one in vms:
-            targets = [other["ip"][0].partition("/")[0] for other in vms if other is not one]
-            script = " && ".join(f"ping -c1 -W2 {target} >/dev/null" for target in targets)
-            self.run(one["name"], "sh", "-c", script)
+        self.ping_each(itertools.permutations(vms, 2))
+
+
+def address_of(row: dict[str, Any]) -> str:
+    """A node's address without its prefix length."""
+    return str(row["ip"][0].partition("/")[0])
 
 
 class Taps:

@@ -129,8 +129,20 @@ class HypervisorNode(PlainNode):
         """Configure the underlay NIC and start the agent; its joins follow when it is up."""
         result = super().config(**params)
         plan: Hypervisor = self.params["plan"]
+        if plan.neighbours:
+            self._tell_neighbours(plan)
         shared_parts().start_agent(plan.name, plan.agent_config, f"/proc/{self.pid}/ns/net")
         return result
+
+    def _tell_neighbours(self, plan: Hypervisor) -> None:
+        commands = shared_parts().directory.agent_config(plan.name).with_suffix(".neighbours")
+        commands.write_text(
+            "".join(
+                f"neigh replace {ip} lladdr {mac} dev {plan.interface} nud permanent\n"
+                for ip, mac in plan.neighbours.items()
+            )
+        )
+        run(self, f"ip -batch {commands}")
 
     def sysctls(self) -> list[tuple[str, int]]:
         """Room for as many groups as there are segments; no IPv6 noise on underlay and trunk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from topologies.lab.errors import LabError, UsageError
 from topologies.lab.overlay import OverlayTopo
 from topologies.lab.ovs import OpenVSwitch, vswitchd_alive
 from topologies.lab.parts import Parts
+from topologies.lab.plan import Vm
 
 
 class Operations:
@@ -47,7 +49,7 @@ class Operations:
 
     def _restart_vswitchd(self) -> None:
         if vswitchd_alive(self._parts.directory):
-            subprocess.run(["ovs-appctl", "-t", "ovs-vswitchd", "exit"], check=True)
+            _run("ovs-appctl", "-t", "ovs-vswitchd", "exit")
         self._open_vswitch.start_vswitchd()
 
     def move(self, vm: str, hypervisor: str) -> dict[str, Any]:
@@ -62,7 +64,9 @@ class Operations:
             raise LabError(f"{hypervisor}: does not carry VNI {moving.segment.vni} of {vm}")
         trunk, vlan = target.attach(moving.segment, None)
         cable = self._cable(vm)
-        _vsctl("del-port", cable, "--", "add-port", target.bridges[trunk], cable, f"tag={vlan}")
+        plug = ("add-port", target.bridges[trunk], cable, f"tag={vlan}")
+        _run("ovs-vsctl", "del-port", cable, "--", *plug)
+        _announce(moving, target.bridges[trunk], cable)
         self._topo.vms[vm] = dataclasses.replace(
             moving, hypervisor=hypervisor, vlan=vlan, trunk=trunk
         )
@@ -75,7 +79,20 @@ class Operations:
         return f"{bridge}-eth{port}"
 
 
-def _vsctl(*arguments: str) -> None:
-    done = subprocess.run(["ovs-vsctl", *arguments], capture_output=True, text=True)
+def _announce(vm: Vm, bridge: str, cable: str) -> None:
+    """Say for the VM where it is now, as a hypervisor does at the end of a live migration.
+
+    A gratuitous ARP (RFC 5227 section 3): broadcast, so every VTEP of the VNI hears it.
+    """
+    mac, ip = bytes.fromhex(vm.mac.replace(":", "")), ipaddress.ip_interface(vm.ip).ip.packed
+    request = bytes.fromhex("0001080006040001")
+    frame = b"\xff" * 6 + mac + b"\x08\x06" + request + mac + ip + bytes(6) + ip
+    port = _run("ovs-vsctl", "get", "Interface", cable, "ofport").strip()
+    _run("ovs-ofctl", "packet-out", bridge, f"in_port={port} packet={frame.hex()} actions=NORMAL")
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise LabError(f"ovs-vsctl {' '.join(arguments)}: {done.stderr.strip()}")
+        raise LabError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout

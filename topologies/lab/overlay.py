@@ -19,6 +19,10 @@ from topologies.lab.plan import UNDERLAY_PREFIX, Hypervisor, Segment, Vm, mac_of
 
 LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250
 
+# The kernel bounds the ARP entries of all namespaces together (gc_thresh3, 1024 by default), and
+# n hypervisors that talk to each other need n * (n - 1). Permanent entries do not count.
+LEARNED_NEIGHBOURS = 12
+
 
 class OverlayTopo(Topo):
     """Base of all topologies: a subclass names its `options` and overrides `lay`."""
@@ -35,6 +39,8 @@ class OverlayTopo(Topo):
         self.underlay_switches: list[str] = []
         self.lay()
         self.settings.check_hypervisors(self.hypervisors)
+        if len(self.hypervisors) > LEARNED_NEIGHBOURS:
+            self._tell_neighbours()
 
     def lay(self) -> None:
         """Lay out segments, switches, hypervisors and VMs; `self.settings` has the options."""
@@ -107,6 +113,13 @@ class OverlayTopo(Topo):
         bridge = hypervisor.bridges[trunk]
         self._wire(name, bridge, self.settings["vm_mtu"], params2={"vlan": vlan})
         return vm
+
+    def _tell_neighbours(self) -> None:
+        everyone = {other.underlay: mac_of(other.underlay) for other in self.hypervisors.values()}
+        for hypervisor in self.hypervisors.values():
+            hypervisor.neighbours = {
+                ip: mac for ip, mac in everyone.items() if ip != hypervisor.underlay
+            }
 
     def _add_bridge(self, hypervisor: Hypervisor) -> None:
         trunk = len(hypervisor.bridges)

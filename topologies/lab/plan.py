@@ -48,6 +48,7 @@ class Hypervisor:
     vlans: dict[int, tuple[int, Segment]] = field(default_factory=dict)  # VNI -> (slot, segment)
     slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
     options: dict[str, Any] = field(default_factory=dict)
+    neighbours: dict[str, str] = field(default_factory=dict)  # underlay address -> MAC, if told
 
     @property
     def underlay(self) -> str:

@@ -1,0 +1,119 @@
+"""Labs are alone in the world: two at once, beside a user who is not root, under plain Mininet."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.labs import CHECKOUT, VXLAB, lab, namespaces_in_use, vxlab
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+def test_two_labs_of_one_topology_do_not_meet() -> None:
+    with lab("three_vteps", "t-left") as left, lab("three_vteps", "t-right") as right:
+        left.ping("A", "10.0.0.2")
+        assert right.listing("fdb") == []
+        right.ping("C", "10.0.0.1")
+        left.assert_row("hv1", 10, "02:00:00:00:00:0b", "192.0.2.12")
+        assert left.row("hv1", 10, "02:00:00:00:00:0c") is None
+        ambiguous = vxlab("fdb")
+        assert ambiguous.returncode == 2
+        assert "t-left, t-right" in ambiguous.stderr
+
+
+def as_nobody(script: str, tun_mode: str, base: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script as user nobody, with a /dev/net/tun of the given mode, in a mount namespace of its own."""
+    user = pwd.getpwnam("nobody")
+    prepare = (
+        "mount --make-rprivate / && mount -t tmpfs tmpfs /dev/net && "
+        f"mknod -m {tun_mode} /dev/net/tun c 10 200 && "
+        f"exec setpriv --reuid {user.pw_uid} --regid {user.pw_gid} --clear-groups "
+        f"env VXLAB_BASE={base} HOME=/nonexistent sh -c '{script}'"
+    )
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", prepare], capture_output=True, text=True, timeout=120, cwd=CHECKOUT
+    )
+
+
+@pytest.fixture
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that belongs to nobody, where labs of its own lie."""
+    path = Path(f"/tmp/vxlab-test-{os.getpid()}")
+    path.mkdir(mode=0o700)
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    yield path
+    shutil.rmtree(path)
+
+
+@needs_root
+def test_an_ordinary_user_needs_no_root(base: Path) -> None:
+    vxlab_ = " ".join(VXLAB)
+    before = namespaces_in_use()
+    done = as_nobody(
+        f"{vxlab_} up three_vteps -d && {vxlab_} exec A -- ping -c1 -W2 10.0.0.2 && "
+        f"{vxlab_} fdb && {vxlab_} capture hv1 -c 1 -w {base}/x.pcapng & "
+        f"wait; {vxlab_} exec A -- ping -c1 -W2 10.0.0.3; {vxlab_} down && {vxlab_} demo",
+        "666",
+        base,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All eight steps were seen to be true." in done.stdout
+    assert "1 received" in done.stdout
+    assert not list(base.glob("*/lock"))
+    assert namespaces_in_use() <= before
+
+
+@needs_root
+def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> None:
+    done = as_nobody(f"{' '.join(VXLAB)} up three_vteps -d", "600", base)
+    assert done.returncode == 1
+    assert "sudo chmod 0666 /dev/net/tun" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+PLAIN_MININET = """
+import sys
+from pathlib import Path
+from topologies.lab import ovs, sandbox
+from topologies.lab.directory import LabDirectory
+import os, subprocess
+
+directory = LabDirectory(Path(sys.argv[1]))
+directory.make_folders()
+
+def main():
+    os.environ.update(ovs.environment(directory))
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    ovs.OpenVSwitch(directory).start()
+    command = ["mn", "--custom", "topologies/three_vteps.py", "--topo", "three_vteps",
+               "--controller", "vxlab", "--test", "pingall"]
+    return subprocess.run(command).returncode
+
+keeper, _ = sandbox.start(main, directory.path, False, None)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1]))
+"""
+
+
+@needs_root
+def test_a_topology_works_in_plain_mininet(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_MININET, str(tmp_path / "mn")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    # VMs reach VMs and hypervisors reach hypervisors; the two worlds must not meet.
+    for node, others in {"A": "B C", "B": "A C", "hv1": "hv2 hv3"}.items():
+        reached = next(line for line in said.splitlines() if line.startswith(f"{node} ->"))
+        assert reached.split("->")[1].replace("X", "").split() == others.split(), said
