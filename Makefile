@@ -25,7 +25,7 @@ setup: ## bring this machine to working order; silent when there is nothing to d
 	@$(SETUP)
 
 lint: setup ## ruff, mypy, sizes, words
-	@$(PYTHON) -m ruff check $(CODE)
+	@$(PYTHON) -m ruff check --quiet --output-format concise $(CODE)
 	@$(PYTHON) -m ruff format --check --quiet $(CODE) || { \
 	    $(PYTHON) -m ruff format --check $(CODE); echo 'mend with: $(PYTHON) -m ruff format $(CODE)'; exit 1; }
 	@$(PYTHON) -m mypy

@@ -10,6 +10,7 @@ host_packages debootstrap
 for suite in "$@"; do
     tree=$checkout/.cache/bare/$suite
     make_tree "$suite" "$tree"
+    chown --reference="$checkout" "$checkout/.cache"
     copy_checkout "$tree"
     for round in first again; do
         SECONDS=0

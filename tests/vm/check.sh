@@ -102,6 +102,7 @@ main() {
     done
     [ "$(id -u)" -eq 0 ] || die "needs root: sudo make vm-check"
     mkdir -p "$cache"
+    chown --reference="$checkout" "$checkout/.cache" # set-up writes there as an ordinary user
     exec 8>"$cache/lock"
     flock -n 8 || die "another vm-check is running"
     host_packages debootstrap qemu-system-x86 e2fsprogs
