@@ -77,7 +77,7 @@ class _Arrival:
         self.flows: list[Any] = []
 
 
-class Controller(_App):  # type: ignore[misc]
+class Controller(_App):
     """Carries messages between the switches and the pipeline."""
 
     OFP_VERSIONS: ClassVar[list[int]] = [_ofproto.OFP_VERSION]

@@ -190,7 +190,12 @@ class Pipeline:
         else:
             changes, targets = Changes(), self._edges()
         effects = self._learn_everywhere(end, frame[6:12], now)
-        return effects + self._apply(changes, now) + self._send(targets - {end}, frame) + self.expire(now)
+        return (
+            effects
+            + self._apply(changes, now)
+            + self._send(targets - {end}, frame)
+            + self.expire(now)
+        )
 
     # --- time
 

@@ -1,4 +1,4 @@
-"""Fixtures and evidence: on failure a test's lab leaves logs, tables and flows in tests/artefacts."""
+"""Fixtures and evidence: a failed test leaves its lab's logs, tables and flows in artefacts/."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def _keep(name: str, directory: Path, folder: Path) -> Path:
         (target / f"{command}.json").write_text(done.stdout + done.stderr)
     for row in [row for row in _nodes(name) if row["kind"] == "switch"]:
         switch = row["name"]
-        done = vxlab("exec", "--lab", name, switch, "--", "ovs-ofctl", "-OOpenFlow13", "dump-flows", switch)
+        done = vxlab(
+            "exec", "--lab", name, switch, "--", "ovs-ofctl", "-OOpenFlow13", "dump-flows", switch
+        )
         (target / f"{switch}-flows.txt").write_text(done.stdout + done.stderr)
     return target
 

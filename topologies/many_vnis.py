@@ -36,7 +36,9 @@ class ManyVnis(OverlayTopo):
         count, groups = self.settings["vnis"], self.settings["groups"]
         spread = (1 + n * (16777215 // count) for n in range(1, count))
         vnis = [*INHABITED.values(), *(vni for vni in spread if vni not in INHABITED.values())]
-        segments = [self.segment(v, f"239.1.3.{n % groups + 1}") for n, v in enumerate(vnis[:count])]
+        segments = [
+            self.segment(v, f"239.1.3.{n % groups + 1}") for n, v in enumerate(vnis[:count])
+        ]
         s1 = self.underlay_switch("s1")
         for number in (1, 2, 3):
             hypervisor = self.hypervisor(f"hv{number}", s1)

@@ -1,14 +1,14 @@
 """As many hypervisors and VMs as the machine bears, over one switch or a tree of them.
 
-      vm1 .. vmM       vmM+1 ..                           VMs in 10.0.0.0/16, VNIs 100.. in turn
-      |  |  |          |  |  |
-     br1              br2            ...  brN
-     hv1 192.0.2.11   hv2 192.0.2.12 ...  hvN             VTEP agents
-      |                |                   |
-      s2  ...          s3         ...     s2              leaves, hypervisors dealt out in turn
-      +------- s1 -----+                                  root; with switches=1 it is all there is
+  vm1 .. vmM       vmM+1 ..                           VMs in 10.0.0.0/16, VNIs 100.. in turn
+  |  |  |          |  |  |
+ br1              br2            ...  brN
+ hv1 192.0.2.11   hv2 192.0.2.12 ...  hvN             VTEP agents
+  |                |                   |
+  s2  ...          s3         ...     s2              leaves, hypervisors dealt out in turn
+  +------- s1 -----+                                  root; with switches=1 it is all there is
 
-    vxlab up many_vteps --set vteps=30 --set vms=2 -d
+vxlab up many_vteps --set vteps=30 --set vms=2 -d
 """
 
 import sys
@@ -37,7 +37,9 @@ class ManyVteps(OverlayTopo):
         count = self.settings["vnis"]
         segments = [self.segment(100 + n, f"239.1.2.{n + 1}") for n in range(count)]
         root = self.underlay_switch("s1")
-        leaves = [self.underlay_switch(f"s{n}", root) for n in range(2, self.settings["switches"] + 1)]
+        leaves = [
+            self.underlay_switch(f"s{n}", root) for n in range(2, self.settings["switches"] + 1)
+        ]
         leaves = leaves or [root]
         number = 0
         for n in range(self.settings["vteps"]):

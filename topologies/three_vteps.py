@@ -1,13 +1,13 @@
 """Three hypervisors, one VM each, one VNI: the scene of flood and learn.
 
-      A 10.0.0.1          B 10.0.0.2          C 10.0.0.3
-      | VLAN 1            | VLAN 1            | VLAN 1
-     br1                 br2                 br3            virtual switches (Open vSwitch)
-      | trunk             | trunk             | trunk
-     hv1                 hv2                 hv3            VTEP agents, VLAN 1 <-> VNI 10
-      | 192.0.2.11        | 192.0.2.12        | 192.0.2.13
-      +--------- s1 ------+-------------------+             underlay (Ryu: L2 + IGMP snooping)
-                                                            VNI 10 <-> 239.1.1.10
+ A 10.0.0.1          B 10.0.0.2          C 10.0.0.3
+ | VLAN 1            | VLAN 1            | VLAN 1
+br1                 br2                 br3            virtual switches (Open vSwitch)
+ | trunk             | trunk             | trunk
+hv1                 hv2                 hv3            VTEP agents, VLAN 1 <-> VNI 10
+ | 192.0.2.11        | 192.0.2.12        | 192.0.2.13
+ +--------- s1 ------+-------------------+             underlay (Ryu: L2 + IGMP snooping)
+                                                       VNI 10 <-> 239.1.1.10
 """
 
 import sys

@@ -1,7 +1,7 @@
 """The scene's lab with a plain host k4 beside it, for a VTEP of the kernel's.
 
-      hv1 192.0.2.11     hv2 192.0.2.12     hv3 192.0.2.13     k4 192.0.2.14
-      +------- s1 -------+------------------+------------------+
+hv1 192.0.2.11     hv2 192.0.2.12     hv3 192.0.2.13     k4 192.0.2.14
++------- s1 -------+------------------+------------------+
 """
 
 from topologies.three_vteps import ThreeVteps

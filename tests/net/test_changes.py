@@ -108,7 +108,9 @@ def test_traffic_outlives_the_controller_and_it_recovers_what_it_knew(changing: 
     os.kill(controller_pid(changing), signal.SIGKILL)
 
     def named() -> None:
-        assert "controller of lab t-changing is dead" in vxlab("groups", "--lab", changing.name).stderr
+        assert (
+            "controller of lab t-changing is dead" in vxlab("groups", "--lab", changing.name).stderr
+        )
 
     eventually(named)
     changing.run("A", "ip", "neigh", "flush", "all")

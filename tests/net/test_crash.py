@@ -38,7 +38,7 @@ def agent_pid(lab: RunningLab, hypervisor: str) -> int:
 
 
 @pytest.fixture
-def victim(request: pytest.FixtureRequest):  # noqa: ANN201
+def victim(request: pytest.FixtureRequest):
     with lab("three_vteps", "t-victim") as running:
         yield running
 
@@ -46,7 +46,9 @@ def victim(request: pytest.FixtureRequest):  # noqa: ANN201
 def test_an_agents_death_is_named_and_mended(victim: RunningLab) -> None:
     victim.ping("A", "10.0.0.2")
     kill(agent_pid(victim, "hv2"))
-    eventually(lambda: assert_says(vxlab("fdb", "--lab", victim.name), "hv2 of lab t-victim is dead"))
+    eventually(
+        lambda: assert_says(vxlab("fdb", "--lab", victim.name), "hv2 of lab t-victim is dead")
+    )
     victim.ping("A", "10.0.0.3")  # the others go on
     vxlab_ok("restart", "--lab", victim.name, "hv2")
     victim.ping("A", "10.0.0.2")
@@ -55,7 +57,9 @@ def test_an_agents_death_is_named_and_mended(victim: RunningLab) -> None:
 
 def test_vswitchds_death_is_named_and_mended(victim: RunningLab) -> None:
     kill(host_pid(victim, "ovs-vswitchd unix:"))
-    eventually(lambda: assert_says(vxlab("nodes", victim.name), "ovs-vswitchd of lab t-victim is dead"))
+    eventually(
+        lambda: assert_says(vxlab("nodes", victim.name), "ovs-vswitchd of lab t-victim is dead")
+    )
     vxlab_ok("restart", "--lab", victim.name, "ovs-vswitchd")
     eventually(lambda: victim.ping("A", "10.0.0.2"), within=30)
 

@@ -25,7 +25,9 @@ def test_the_steps_as_json() -> None:
     assert done.returncode == 0, done.stderr
     story = json.loads(done.stdout)
     assert [step["step"] for step in story["steps"]] == list(range(1, 9))
-    assert all(step["ok"] and step["evidence"] and step["untrue"] is None for step in story["steps"])
+    assert all(
+        step["ok"] and step["evidence"] and step["untrue"] is None for step in story["steps"]
+    )
 
 
 def test_a_vtep_in_the_wrong_group_fails_the_first_step() -> None:
@@ -35,7 +37,9 @@ def test_a_vtep_in_the_wrong_group_fails_the_first_step() -> None:
 
 
 def test_the_scene_plays_where_some_hypervisors_are_strangers_to_the_vni() -> None:
-    done = vxlab("demo", "many_vteps", "--json", "--set", "vteps=4", "--set", "vms=1", "--set", "vnis=2")
+    done = vxlab(
+        "demo", "many_vteps", "--json", "--set", "vteps=4", "--set", "vms=1", "--set", "vnis=2"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     evidence = json.loads(done.stdout)["steps"][3]["evidence"]
     assert "hv2-eth0 received 0 copies" in evidence

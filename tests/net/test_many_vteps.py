@@ -31,7 +31,9 @@ def test_the_underlays_tables_hold_vtep_addresses_only(crowd: RunningLab) -> Non
     assert spoken == learned
     for switch in crowd.handle.nodes("switch"):
         flows = crowd.run(switch["name"], "ovs-ofctl", "-OOpenFlow13", "dump-flows", switch["name"])
-        macs = set(re.findall(r"dl_(?:src|dst)=((?:[0-9a-f]{2}:){5}[0-9a-f]{2})(?![/0-9a-f])", flows))
+        macs = set(
+            re.findall(r"dl_(?:src|dst)=((?:[0-9a-f]{2}:){5}[0-9a-f]{2})(?![/0-9a-f])", flows)
+        )
         unicast = {mac for mac in macs if not int(mac[:2], 16) & 1}
         assert unicast == vteps, f"{switch['name']}:\n{flows}"
         assert not macs & spoken
@@ -43,7 +45,9 @@ def test_a_flood_crosses_a_tree_of_switches_once(crowd: RunningLab) -> None:
     crowd.ping("vm1", address_of(crowd.handle.node("vm40")))
     crowd.ping("hv1", "192.0.2.14")
     group = crowd.handle.state["segments"]["100"]
-    copies = {n: [p for p in taps.vxlan(f"hv{n}-eth0") if p.destination == group] for n in (1, 2, 3, 4)}
+    copies = {
+        n: [p for p in taps.vxlan(f"hv{n}-eth0") if p.destination == group] for n in (1, 2, 3, 4)
+    }
     assert {n: len(packets) for n, packets in copies.items()} == {1: 1, 2: 1, 3: 1, 4: 1}
     taps.close()
 

@@ -29,7 +29,7 @@ def test_two_labs_of_one_topology_do_not_meet() -> None:
 
 
 def as_nobody(script: str, tun_mode: str, base: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script as user nobody, with a /dev/net/tun of the given mode, in a mount namespace of its own."""
+    """Run a script as user nobody, who finds a /dev/net/tun of the given mode."""
     user = pwd.getpwnam("nobody")
     prepare = (
         "mount --make-rprivate / && mount -t tmpfs tmpfs /dev/net && "
@@ -38,7 +38,11 @@ def as_nobody(script: str, tun_mode: str, base: Path) -> subprocess.CompletedPro
         f"env VXLAB_BASE={base} HOME=/nonexistent sh -c '{script}'"
     )
     return subprocess.run(
-        ["unshare", "--mount", "sh", "-c", prepare], capture_output=True, text=True, timeout=120, cwd=CHECKOUT
+        ["unshare", "--mount", "sh", "-c", prepare],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=CHECKOUT,
     )
 
 

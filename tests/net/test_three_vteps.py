@@ -1,4 +1,4 @@
-"""The lab of the scene: shapes, learning, isolation of the quiet link, TCP, decisions and packets."""
+"""The lab of the scene: shapes, learning, the quiet link, TCP, decisions and packets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -155,8 +154,8 @@ def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None
 @pytest.fixture
 def recorded(
     three_vteps: RunningLab, clean_tables: None, tmp_path: Path
-) -> Iterator[tuple[list[dict], dict[str, list[Encapsulated]], Path]]:
-    """One ping from a cold start: all decisions, all VXLAN packets per link, and their pcapng."""
+) -> tuple[list[dict], dict[str, list[Encapsulated]], Path]:
+    """One ping from a cold start: all decisions, all VXLAN packets per link, their pcapng."""
     log = tmp_path / "events.jsonl"
     taps = three_vteps.taps(*UNDERLAY)
     with log.open("w") as out:
@@ -173,7 +172,8 @@ def recorded(
     links = {f"hv{n}": taps.vxlan(f"hv{n}-eth0") for n in (1, 2, 3)}
     save(tmp_path / "scene.pcapng", taps.look())
     taps.close()
-    yield [json.loads(line) for line in log.read_text().splitlines()], links, tmp_path / "scene.pcapng"
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    return told, links, tmp_path / "scene.pcapng"
 
 
 def count_lines(path: Path, wanted: int) -> None:
@@ -233,22 +233,35 @@ def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None
 
 def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: tuple) -> None:
     _, links, capture = recorded
-    fields = ["frame.interface_name", "ip.src", "udp.srcport", "vxlan.vni", "vxlan.flags", "udp.checksum"]
+    fields = [
+        "frame.interface_name",
+        "ip.src",
+        "udp.srcport",
+        "vxlan.vni",
+        "vxlan.flags",
+        "udp.checksum",
+    ]
     read = tshark(capture, "udp.port == 4789", *fields)
     expected = sorted(
         (f"{hv}-eth0", p.source, p.outer["UDP"].sport, 10, 0x0800, 0)
         for hv, packets in links.items()
         for p in packets
     )
-    found = sorted(
-        (name, source.split(",")[0], int(port.split(",")[0]), int(vni), int(flags, 16), int(checksum.split(",")[0], 16))
-        for name, source, port, vni, flags, checksum in read
-    )  # fmt: skip
+    found = sorted(map(outer_fields, read))
     assert found == expected
     assert len(found) == 9  # 1 + 2 of the flood, 3 unicasts seen at both ends
-    # The IPv4 and TCP/UDP analyses mark what is odd with an expert item of severity warning or worse.
-    assert tshark(capture, "udp.port == 4789 && _ws.expert.severity >= 0x600000", "_ws.expert.message") == []
+    # What looks odd to tshark bears an expert item of severity "warning" or worse.
+    assert (
+        tshark(capture, "udp.port == 4789 && _ws.expert.severity >= 0x600000", "_ws.expert.message")
+        == []
+    )
     assert tshark(capture, "_ws.malformed", "frame.number") == []
+
+
+def outer_fields(row: list[str]) -> tuple:
+    """tshark lists a field of every layer that has it, outermost first."""
+    name, source, port, vni, flags, checksum = (cell.split(",")[0] for cell in row)
+    return name, source, int(port), int(vni), int(flags, 16), int(checksum, 16)
 
 
 def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:

@@ -51,7 +51,8 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
 
     def received(interface: str) -> int:
         return sum(
-            s.interface == interface and s.direction == INBOUND and MARK in s.data for s in red.look()
+            s.interface == interface and s.direction == INBOUND and MARK in s.data
+            for s in red.look()
         )
 
     def arrived(count: int) -> None:

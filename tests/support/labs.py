@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.poll import eventually
 from topologies.lab.decode import Encapsulated, encapsulated
 from topologies.lab.handle import Lab, find
 from topologies.lab.tap import Tap, drain, open_taps
-from tests.support.poll import eventually
 
 VXLAB = [sys.executable, "-m", "topologies"]
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,9 @@ def vxlab(*arguments: str, timeout: float = UP_WITHIN_S) -> subprocess.Completed
 def vxlab_ok(*arguments: str) -> str:
     """Run `vxlab` and return its output; AssertionError with all it said if it fails."""
     done = vxlab(*arguments)
-    assert done.returncode == 0, f"vxlab {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, (
+        f"vxlab {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    )
     return done.stdout
 
 
@@ -46,14 +48,18 @@ class RunningLab:
         """The lab as the tool itself sees it."""
         return find(self.name)
 
-    def try_run(self, node: str, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def try_run(
+        self, node: str, *command: str, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in a node, whatever its exit status."""
         return vxlab("exec", "--lab", self.name, node, "--", *command, timeout=timeout)
 
     def run(self, node: str, *command: str, timeout: float = 60) -> str:
         """Run a command in a node and return its output; AssertionError if it fails."""
         done = self.try_run(node, *command, timeout=timeout)
-        assert done.returncode == 0, f"{node}: {command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, (
+            f"{node}: {command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout
 
     def ping(self, node: str, address: str, count: int = 1) -> None:
@@ -83,7 +89,9 @@ class RunningLab:
         """A MAC of a VNI is behind a VTEP, as this hypervisor sees it."""
         row = self.row(hypervisor, vni, mac)
         assert row is not None, f"{hypervisor} has no row for {mac} in VNI {vni}"
-        assert row["remote"] == remote, f"{hypervisor}: {mac} is behind {row['remote']}, not {remote}"
+        assert row["remote"] == remote, (
+            f"{hypervisor}: {mac} is behind {row['remote']}, not {remote}"
+        )
 
     def await_row(self, hypervisor: str, vni: int, mac: str, remote: str | None) -> None:
         """The same, after a while."""
@@ -91,7 +99,9 @@ class RunningLab:
 
     def taps(self, *targets: str) -> Taps:
         """Taps on NODE:INTERFACE links."""
-        pairs = [(node, interface or None) for node, _, interface in (t.partition(":") for t in targets)]
+        pairs = [
+            (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
+        ]
         return Taps(open_taps(self.handle, pairs))
 
     def ping_each(self, pairs: Iterable[tuple[dict, dict]]) -> None:
@@ -180,5 +190,3 @@ def _environment(process: Path) -> list[bytes]:
         return (process / "environ").read_bytes().split(b"\0")
     except OSError:
         return []
-
-

@@ -86,8 +86,15 @@ def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
     if json_:
         as_json(rows)
     else:
-        heads = ["hypervisor", "vni", "sent unicast", "sent flood", "received unicast",
-                 "received flood", "drops"]
+        heads = [
+            "hypervisor",
+            "vni",
+            "sent unicast",
+            "sent flood",
+            "received unicast",
+            "received flood",
+            "drops",
+        ]
         table(heads, [_stats_cells(row) for row in rows])
     sys.exit(_say_dead(found, dead))
 

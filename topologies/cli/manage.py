@@ -60,8 +60,13 @@ def list_(json_: bool) -> None:
         for option in topology.options
     ]
     rows += [
-        ("(all)", f"{option.name}{'[.HYPERVISOR]' * option.per_hypervisor}", option.default,
-         option.kind.allowed, option.help)
+        (
+            "(all)",
+            f"{option.name}{'[.HYPERVISOR]' * option.per_hypervisor}",
+            option.default,
+            option.kind.allowed,
+            option.help,
+        )
         for option in COMMON
     ]
     print()
@@ -77,8 +82,13 @@ def _topology_row(name: str, topology: Any) -> dict[str, Any]:
         "name": name,
         "summary": _first_line(topology),
         "options": [
-            {"name": option.name, "default": option.default, "allowed": option.kind.allowed,
-             "help": option.help, "per_hypervisor": option.per_hypervisor}
+            {
+                "name": option.name,
+                "default": option.default,
+                "allowed": option.kind.allowed,
+                "help": option.help,
+                "per_hypervisor": option.per_hypervisor,
+            }
             for option in (*topology.options, *COMMON)
         ],
     }

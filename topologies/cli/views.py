@@ -1,4 +1,4 @@
-"""How listings reach the reader: a table on a terminal, aligned columns in a pipe, JSON if asked."""
+"""How listings reach the reader: a table on a terminal, columns in a pipe, JSON if asked."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def _text(cell: Any) -> str:
 
 def _rich_table(columns: Sequence[str], cells: list[list[str]], title: str) -> None:
     # lazy: rich costs 0.1 s, and pipes do without it
-    from rich import box  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
 
     drawn = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for row in cells:

@@ -33,7 +33,9 @@ def capture(
     """
     found = find(lab)
     announce_dead(found)
-    pairs = [(node, interface or None) for node, _, interface in (t.partition(":") for t in targets)]
+    pairs = [
+        (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
+    ]
     taps = open_taps(found, pairs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sightings = _first(count, follow(taps))
@@ -53,7 +55,7 @@ def _first(count: int | None, sightings: Iterator[Sighting]) -> Iterator[Sightin
 
 def _record(path: str, sightings: Iterator[Sighting]) -> None:
     # lazy: Scapy costs 0.3 s, and other commands do without it
-    from topologies.lab.pcapng import Recorder  # noqa: PLC0415
+    from topologies.lab.pcapng import Recorder
 
     try:
         recorder = Recorder(path)
@@ -72,7 +74,7 @@ def _record(path: str, sightings: Iterator[Sighting]) -> None:
 
 def _print(sightings: Iterator[Sighting]) -> None:
     # lazy: as above
-    from topologies.lab.decode import one_line  # noqa: PLC0415
+    from topologies.lab.decode import one_line
 
     for sighting in sightings:
         print(one_line(sighting), flush=True)
@@ -134,9 +136,9 @@ def event_line(event: dict[str, Any]) -> str:
 @click.option("--json", "json_", is_flag=True, help="The steps as one JSON document.")
 @click.option("-w", "--write", metavar="FILE", help="Keep the packets of the scene as a pcapng.")
 def demo(topology: str, settings: tuple[str, ...], json_: bool, write: str | None) -> None:
-    """Play the scene in eight steps, each with its evidence from the wire; exit 1 if one is untrue."""
+    """Play the scene in eight steps, each with evidence from the wire; exit 1 if one is untrue."""
     # lazy: Scapy, as above
-    from topologies.scene.play import play  # noqa: PLC0415
+    from topologies.scene.play import play
 
     sys.exit(play(topology, parse_settings(settings), json_, write))
 

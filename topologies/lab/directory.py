@@ -1,9 +1,9 @@
 """A lab's directory: where its sockets, logs and state lie, and who holds it.
 
-    BASE/NAME/  lab.json   what the lab is (written by its first process only)
-                lock       held as long as the lab lives
-                lab.sock   the lab's own control socket
-                controller.sock   agents/HV.toml, HV.sock   ovs/   log/
+BASE/NAME/  lab.json   what the lab is (written by its first process only)
+            lock       held as long as the lab lives
+            lab.sock   the lab's own control socket
+            controller.sock   agents/HV.toml, HV.sock   ovs/   log/
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class LabDirectory:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def claim(self) -> int:
-        """Take the lock for a new lab and clear what a dead one left; returns the lock's descriptor.
+        """Take the lock for a new lab and clear what a dead one left; returns its descriptor.
 
         LabError if a lab of this name lives. The lock goes with the last process that holds it.
         """
@@ -172,6 +172,7 @@ class LabDirectory:
     def read_state(self) -> dict[str, Any]:
         """lab.json, or an empty one where the lab did not get so far."""
         try:
-            return json.loads((self.path / "lab.json").read_text())
+            state: dict[str, Any] = json.loads((self.path / "lab.json").read_text())
+            return state
         except (FileNotFoundError, json.JSONDecodeError):
             return {"name": self.name, "topology": None, "state": "failed", "nodes": []}

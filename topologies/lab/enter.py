@@ -73,10 +73,8 @@ def enter_node(directory: LabDirectory, init: int, name: str, kind: str) -> None
     os.chdir(here if os.path.isdir(here) else "/")
 
 
-def execute(
-    directory: LabDirectory, init: int, name: str, kind: str, command: list[str]
-) -> int:
-    """Run a command in a node with this process's terminal; returns its exit status as a shell does."""
+def execute(directory: LabDirectory, init: int, name: str, kind: str, command: list[str]) -> int:
+    """Run a command in a node on this terminal; returns its exit status as a shell does."""
     enter_node(directory, init, name, kind)
     os.environ.update(child_environment(directory))
     child = os.fork()

@@ -1,4 +1,4 @@
-"""What can go wrong in a lab, as one family: each message names the cause and the cure in a line."""
+"""What can go wrong in a lab, as one family: each message names cause and cure in a line."""
 
 from __future__ import annotations
 

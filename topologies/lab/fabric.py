@@ -1,4 +1,4 @@
-"""The underlay's switches as a tree, and what each must have snooped before a lab is ready. Pure."""
+"""The underlay's switches as a tree: what each must have snooped before a lab is ready. Pure."""
 
 from __future__ import annotations
 

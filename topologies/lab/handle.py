@@ -36,7 +36,7 @@ class Lab:
 
     @property
     def init(self) -> int:
-        """The process id of the lab's first process, as this process sees it; 0 where none lives."""
+        """The process id of the lab's first process, as seen from here; 0 where none lives."""
         file = self.directory.path / "init"
         if not file.exists() or not self.directory.alive():
             return 0
@@ -49,6 +49,7 @@ class Lab:
 
     def node(self, name: str) -> dict[str, Any]:
         """One node's row."""
+        row: dict[str, Any]
         for row in self.state["nodes"]:
             if row["name"] == name:
                 return row
@@ -61,7 +62,9 @@ class Lab:
         if only is None:
             return names
         if only not in names:
-            raise UsageError(f"{only}: no hypervisor of lab {self.name}; allowed: {', '.join(names)}")
+            raise UsageError(
+                f"{only}: no hypervisor of lab {self.name}; allowed: {', '.join(names)}"
+            )
         return [only]
 
     def health(self) -> Iterator[tuple[str, bool, Path]]:
@@ -76,7 +79,10 @@ class Lab:
     def dead(self) -> list[str]:
         """A line for each part that is dead, with its log and the command that mends it."""
         if not self.init:
-            return [f"lab {self.name} is dead: its first process ended; `vxlab down {self.name}` clears it"]
+            return [
+                f"lab {self.name} is dead: its first process ended; "
+                f"`vxlab down {self.name}` clears it"
+            ]
         return [
             f"{part} of lab {self.name} is dead (log: {log}); {self._cure(part)}"
             for part, lives, log in self.health()
@@ -108,7 +114,7 @@ class Lab:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks: tells it from a later one of the same number."""
+    """When a process started, in ticks: tells it from a later one of the same number."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -150,7 +156,9 @@ def find(name: str | None) -> Lab:
             return lab
     names = ", ".join(lab.name for lab in known)
     if name is not None:
-        raise UsageError(f"lab {name}: no such lab; " + (f"there are: {names}" if names else "none runs"))
+        raise UsageError(
+            f"lab {name}: no such lab; " + (f"there are: {names}" if names else "none runs")
+        )
     if not known:
         raise UsageError("no lab runs; `vxlab up three_vteps -d` brings one up")
     raise UsageError(f"several labs run, name one with --lab: {names}")

@@ -29,8 +29,8 @@ from topologies.lab.errors import LabError
 from topologies.lab.fabric import dpid, expected_snooping, peers
 from topologies.lab.nodes import UnderlayController, use_parts
 from topologies.lab.operations import Operations
-from topologies.lab.ovs import OpenVSwitch
 from topologies.lab.overlay import OverlayTopo
+from topologies.lab.ovs import OpenVSwitch
 from topologies.lab.parts import Parts
 from topologies.lab.plan import mac_of
 from topologies.lab.sandbox import name_namespace
@@ -55,7 +55,7 @@ class Order:
 class LabNet(Mininet):
     """Mininet, but `pingall` asks the VMs of a VNI only: others must not reach each other."""
 
-    def pingAll(self, timeout: Any = None) -> float:  # noqa: N802 - Mininet's name
+    def pingAll(self, timeout: Any = None) -> float:  # the name is Mininet's
         """Ping between all VMs of each VNI; returns the worst loss in percent."""
         by_vni: dict[int, list[Any]] = {}
         for vm in self.topo.vms.values():
@@ -152,7 +152,11 @@ class Life:
             seen = rpc.ask(self.directory.controller_socket, "ready")["switches"]
             missing = sorted(wanted - set(seen))
             log = self.directory.log("controller")
-            return f"switches {missing} have not connected to the controller (log: {log})" if missing else None
+            return (
+                f"switches {missing} have not connected to the controller (log: {log})"
+                if missing
+                else None
+            )
 
         await_condition(unmet, "switches connected")
 
@@ -179,7 +183,9 @@ class Life:
             for switch, groups in expected.items():
                 for group, ports in groups.items():
                     if missing := ports - found.get((switch, group), set()):
-                        return f"switch {switch}: group {group} not snooped on ports {sorted(missing)}"
+                        return (
+                            f"switch {switch}: group {group} not snooped on ports {sorted(missing)}"
+                        )
             return None
 
         await_condition(unmet, "groups joined and snooped")

@@ -25,7 +25,7 @@ def group_rows(lab: Lab) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
-    """For each group, which neighbours each underlay switch sends it to; empty without controller."""
+    """For each group, whom each underlay switch sends it to; empty without controller."""
     try:
         rows = rpc.ask(lab.directory.controller_socket, "groups")
     except rpc.Unreachable:

@@ -43,7 +43,7 @@ def run(node: Node, command: str) -> str:
 
     The only caller of Mininet's cmd(), which drops the exit status.
     """
-    output = node.cmd(command + " ; echo $?")
+    output: str = node.cmd(command + " ; echo $?")
     text, _, status = output.rstrip().rpartition("\n")
     if status.strip() != "0":
         raise LabError(f"{node.name}: {command!r} failed: {(text or output).strip()}")
@@ -66,7 +66,7 @@ class Veth(Link):
         params["intf"] = Nic
         super().__init__(node1, node2, **params)
 
-    def makeIntfPair(  # noqa: N802, PLR0913 - Mininet's signature
+    def makeIntfPair(  # the name is Mininet's
         self,
         intfname1: str,
         intfname2: str,
@@ -74,7 +74,7 @@ class Veth(Link):
         addr2: str | None = None,
         node1: Node | None = None,
         node2: Node | None = None,
-        deleteIntfs: bool = True,  # noqa: N803
+        deleteIntfs: bool = True,
     ) -> None:
         """Make both ends, each in its node's network namespace."""
         if node1 is None or node2 is None:
@@ -125,9 +125,9 @@ class VmNode(PlainNode):
 class HypervisorNode(PlainNode):
     """A hypervisor: a network namespace with an underlay NIC, trunks and a VTEP agent."""
 
-    def config(self, **params: Any) -> dict[str, Any]:
+    def config(self, mac: str = "", ip: str = "", **params: Any) -> dict[str, Any]:
         """Configure the underlay NIC and start the agent; its joins follow when it is up."""
-        result = super().config(**params)
+        result = super().config(mac, ip, **params)
         plan: Hypervisor = self.params["plan"]
         if plan.neighbours:
             self._tell_neighbours(plan)
@@ -159,7 +159,7 @@ class HypervisorNode(PlainNode):
 
 
 class VirtualSwitch(OVSBridge):
-    """A hypervisor's virtual switch: access ports for VMs, a trunk to the agent, learning by itself."""
+    """A hypervisor's virtual switch: access ports for VMs, a trunk to the agent; it learns."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **{"datapath": datapath_kind(), **params})
@@ -188,7 +188,7 @@ class UnderlayController(Controller):
         super().__init__(name, port=CONTROLLER_PORT, **params)
         shared_parts().start_controller()  # it imports while the links are made
 
-    def checkListening(self) -> None:  # noqa: N802 - Mininet's name
+    def checkListening(self) -> None:  # the name is Mininet's
         """Nothing to ask here: the controller says itself if its port is taken."""
 
     def start(self) -> None:

@@ -65,7 +65,9 @@ class OverlayTopo(Topo):
         """A hypervisor with its VTEP agent, underlay NIC and virtual switch."""
         number = len(self.hypervisors) + 1
         if number > LAST_HYPERVISOR:
-            raise UsageError(f"{name}: the underlay has addresses for {LAST_HYPERVISOR} hypervisors")
+            raise UsageError(
+                f"{name}: the underlay has addresses for {LAST_HYPERVISOR} hypervisors"
+            )
         hypervisor = Hypervisor(name, number)
         hypervisor.options = {
             option.name: self.settings.of(option.name, name)

@@ -35,8 +35,8 @@ class OpenVSwitch:
         self._run("ovsdb-tool", "create", str(database), str(SCHEMA))
         remote = f"--remote=punix:{self._database}"
         self._run("ovsdb-server", str(database), remote, *self._daemon("ovsdb-server"))
-        # Without TSO in the userspace datapath, TCP hangs on veth's partial checksums while ping works.
-        # It is read once, at the start of ovs-vswitchd.
+        # Without TSO in the userspace datapath, TCP hangs on veth's partial checksums while ping
+        # works. It is read once, at the start of ovs-vswitchd.
         self._run("ovs-vsctl", "--no-wait", "init")
         tso = "other_config:userspace-tso-enable=true"
         self._run("ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", tso)
@@ -53,7 +53,10 @@ class OpenVSwitch:
     def _run(self, *command: str) -> None:
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, env={**os.environ, **environment(self.directory)}
+                command,
+                capture_output=True,
+                text=True,
+                env={**os.environ, **environment(self.directory)},
             )
         except FileNotFoundError:
             raise LabError(f"{command[0]}: not installed; `make setup` installs it") from None

@@ -1,4 +1,4 @@
-"""Sightings as a pcapng that Wireshark opens, with interface names and directions (Scapy's writer)."""
+"""Sightings as a pcapng that Wireshark opens, with interface names and directions."""
 
 from __future__ import annotations
 

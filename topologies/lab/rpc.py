@@ -1,4 +1,4 @@
-"""One request, one answer, as JSON lines over a unix socket: how agents, controller and lab are asked."""
+"""One request, one answer, in JSON lines: how agents, controller and lab are asked."""
 
 from __future__ import annotations
 

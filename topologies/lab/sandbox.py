@@ -23,9 +23,7 @@ _SPACES = ns.CLONE_NEWNET | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWIPC |
 RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
-def start(
-    main: Callable[[], int], keep: Path, detached: bool, log: Path | None
-) -> tuple[int, int]:
+def start(main: Callable[[], int], keep: Path, detached: bool, log: Path | None) -> tuple[int, int]:
     """Run `main` as the main process of a new sandbox; returns (keeper's pid, init's pid).
 
     keep: the lab's directory, which stays visible inside though /run is replaced.
@@ -47,7 +45,7 @@ def start(
 
 
 def _leave_terminal(log: Path) -> None:
-    """Let go of the starter's terminal or pipe: who reads it to its end must not wait for the lab."""
+    """Let go of the starter's terminal or pipe: its reader must not wait for the lab's end."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (out, 1), (out, 2)):
@@ -59,7 +57,7 @@ def _guarded(body: Callable[[], int]) -> None:
     status = 1
     try:
         status = body()
-    except BaseException:  # noqa: BLE001 - whatever it is, a fork must not run its parent's code
+    except BaseException:  # whatever it is, a fork must not run its parent's code
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -130,7 +128,7 @@ def _init(main: Callable[[], int], keep: Path, detached: bool) -> int:
 
 
 def _mount_own(keep: Path) -> None:
-    """A /proc of this PID namespace, a /run of its own with the lab's directory, no way back out."""
+    """A /proc of this PID namespace, and a /run of its own with the lab's directory."""
     ns.mount("none", "/", None, ns.MS_REC | ns.MS_PRIVATE)
     ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
     held = os.open(keep, os.O_PATH)

@@ -82,9 +82,7 @@ class Tap:
             elif (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
                 data = _with_tag(data, value)
         outgoing = packet_type == socket.PACKET_OUTGOING
-        return Sighting(
-            time_ns, self.node, self.interface, OUTBOUND if outgoing else INBOUND, data
-        )
+        return Sighting(time_ns, self.node, self.interface, OUTBOUND if outgoing else INBOUND, data)
 
 
 def _with_tag(data: bytes, auxdata: bytes) -> bytes:

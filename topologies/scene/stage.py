@@ -40,10 +40,12 @@ class Stage:
         """The asker pings the answerer; whether all came back."""
         target = self.cast.address(self.cast.answerer)
         name = self.cast.asker["name"]
-        return self.run(name, "ping", "-c", str(count), "-i", "0.1", "-W", "2", target).returncode == 0
+        return (
+            self.run(name, "ping", "-c", str(count), "-i", "0.1", "-W", "2", target).returncode == 0
+        )
 
     def settle(self) -> None:
-        """Let everything that is under way arrive: a ping along each underlay path comes behind it."""
+        """Let what is under way arrive: a ping along each underlay path comes behind it."""
         for row in self.lab.nodes("hypervisor"):
             if row != self.cast.sender:
                 self.run(self.cast.sender["name"], "ping", "-c1", "-W", "2", row["underlay"])

@@ -1,4 +1,4 @@
-"""The eight steps, in order. Each looks at the stage and answers with evidence, or with what is untrue.
+"""The eight steps, in order. Each looks at the stage and answers with evidence, or what is untrue.
 
 Steps 2 to 7 look at one ARP exchange, already over when they are asked: the taps kept every packet.
 """
@@ -37,7 +37,10 @@ def joined(stage: Stage) -> Iterator[str]:
     for member in cast.members:
         rows = [row for row in stage.ask(member["name"], "groups") if row["vni"] == cast.vni]
         found = " ".join(row["group"] for row in rows) or "none"
-        hold(found == cast.group, f"{member['name']} uses group {found} for VNI {cast.vni}, not {cast.group}")
+        hold(
+            found == cast.group,
+            f"{member['name']} uses group {found} for VNI {cast.vni}, not {cast.group}",
+        )
         hold(rows[0]["joined"], f"{member['name']}'s kernel is not in group {cast.group}")
         yield f"{member['name']} ({member['underlay']}) has joined {cast.group} for VNI {cast.vni}"
     for switch, neighbours in stage.snooped().items():
@@ -56,15 +59,21 @@ def broadcast(stage: Stage) -> Iterator[str]:
     yield f"{asker['name']} sends {sent[0].src} -> {sent[0].dst}: {frame_line(sent[0])}"
     tagged = stage.arp_frames(f"{hypervisor}-trunk", WHO_HAS, INBOUND)
     vlans = [vlan_of(frame) for frame in tagged]
-    hold(vlans == [asker["vlan"]], f"{hypervisor}-trunk carried it on VLANs {vlans}, not [{asker['vlan']}]")
-    yield f"{hypervisor}-trunk carries it with 802.1Q tag {vlans[0]}; VLAN {vlans[0]} -> VNI {cast.vni}"
+    hold(
+        vlans == [asker["vlan"]],
+        f"{hypervisor}-trunk carried it on VLANs {vlans}, not [{asker['vlan']}]",
+    )
+    yield f"{hypervisor}-trunk carries it with 802.1Q tag {vlans[0]}, which is VNI {cast.vni}"
 
 
 def one_packet(stage: Stage) -> Iterator[str]:
     """The sending VTEP puts exactly one packet for the group on its underlay link."""
     cast = stage.cast
     packets = stage.arp_packets(cast.sender["name"], WHO_HAS, OUTBOUND)
-    hold(len(packets) == 1, f"{cast.sender['name']} sent {len(packets)} packets for one broadcast, not 1")
+    hold(
+        len(packets) == 1,
+        f"{cast.sender['name']} sent {len(packets)} packets for one broadcast, not 1",
+    )
     packet = packets[0]
     hold(packet.destination == cast.group, f"it went to {packet.destination}, not to {cast.group}")
     hold(packet.source == cast.sender["underlay"], f"it came from {packet.source}")
@@ -116,9 +125,11 @@ def answered(stage: Stage) -> Iterator[str]:
     yield f"{cast.answerer['name']} answers: {frame_line(packet.inner)}"
     yield f"{cast.replier['name']} sends one unicast packet {packet.source} -> {packet.destination}"
     for row in [*cast.bystanders, *cast.outsiders]:
-        other = [p for p in stage.vxlan(row["name"]) if not p.destination == cast.group]
+        other = [p for p in stage.vxlan(row["name"]) if p.destination != cast.group]
         answers = stage.arp_packets(row["name"], IS_AT, INBOUND)
-        hold(not other and not answers, f"{row['name']}'s link carried {len(other)} unicast packets")
+        hold(
+            not other and not answers, f"{row['name']}'s link carried {len(other)} unicast packets"
+        )
         yield f"{row['name']}-eth0 carried nothing of it"
 
 

@@ -21,7 +21,9 @@ class Teller:
 
     def introduce(self, lab: Lab, cast: Cast) -> None:
         """Who plays where."""
-        vms = ", ".join(f"{vm['name']} {cast.address(vm)} on {vm['hypervisor']}" for vm in cast.vms[:6])
+        vms = ", ".join(
+            f"{vm['name']} {cast.address(vm)} on {vm['hypervisor']}" for vm in cast.vms[:6]
+        )
         more = f" and {len(cast.vms) - 6} more" if len(cast.vms) > 6 else ""
         self._say(f"[bold]VXLAN, flood and learn[/]: {lab.state['topology']}")
         self._say(f"VNI {cast.vni} <-> group {cast.group}; {vms}{more}")
@@ -49,7 +51,8 @@ class Teller:
             self._say(f"\nThe packets are in {escape(written)}; Wireshark opens it.")
         failed = [result for result in results if not result["ok"]]
         if failed:
-            self._say(f"\n[bold red]Step {failed[0]['step']} is not true:[/] {escape(failed[0]['untrue'])}")
+            why = escape(failed[0]["untrue"])
+            self._say(f"\n[bold red]Step {failed[0]['step']} is not true:[/] {why}")
         else:
             self._say("\n[bold green]All eight steps were seen to be true.[/]")
 
