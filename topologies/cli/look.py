@@ -35,7 +35,7 @@ def nodes(lab: str | None, json_: bool) -> None:
 @click.argument("hypervisor", required=False)
 @json_option
 def fdb(lab: str | None, hypervisor: str | None, json_: bool) -> None:
-    """Learned tables: which MAC of which VNI lies behind which VTEP."""
+    """Learned tables: which MAC is behind which VTEP."""
     found = find(lab)
     answers, dead = found.ask_agents("fdb", hypervisor)
     rows = [row for _, answer in answers for row in answer]
@@ -56,7 +56,7 @@ def _say_dead(lab: Lab, dead: list[str]) -> bool:
 @lab_option
 @json_option
 def groups(lab: str | None, json_: bool) -> None:
-    """Per VNI: its group, which VTEPs joined, what each underlay switch has snooped."""
+    """Per VNI: its group, who joined, what is snooped."""
     found = find(lab)
     rows, dead = group_rows(found)
     if json_:
@@ -79,7 +79,7 @@ def _snooped(by_switch: dict[str, list[str]]) -> str:
 @click.argument("hypervisor", required=False)
 @json_option
 def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
-    """Counters of each VTEP and VNI, and its drops by reason."""
+    """Counters by VTEP and VNI, and drops by reason."""
     found = find(lab)
     answers, dead = found.ask_agents("stats", hypervisor)
     rows = [row for _, answer in answers for row in answer]
@@ -112,7 +112,7 @@ def _stats_cells(row: dict[str, Any]) -> list[Any]:
 @click.command()
 @json_option
 def doctor(json_: bool) -> None:
-    """What this machine has and lacks, and the command that mends each lack."""
+    """What this machine has and lacks, and the cures."""
     checks = machine.checks()
     if json_:
         as_json([vars(check) for check in checks])

@@ -30,7 +30,15 @@ for command in MANAGE_COMMANDS + LOOK_COMMANDS + WATCH_COMMANDS:
 def main() -> None:
     """Run `vxlab`; an operator's mistake is one line on stderr, never a traceback."""
     try:
-        vxlab(auto_envvar_prefix="VXLAB", prog_name="vxlab")
+        status = vxlab.main(auto_envvar_prefix="VXLAB", prog_name="vxlab", standalone_mode=False)
+        sys.exit(status)
+    except click.Abort:
+        sys.exit(130)  # Ctrl-C, as shells count it
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
     except UsageError as error:
         _fail(error, 2)
     except LabError as error:
@@ -41,6 +49,6 @@ def main() -> None:
         sys.exit(0)
 
 
-def _fail(error: Exception, status: int) -> None:
+def _fail(error: object, status: int) -> None:
     print(f"vxlab: {error}", file=sys.stderr)
     sys.exit(status)

@@ -170,7 +170,7 @@ def _ps_row(lab: Lab) -> dict[str, Any]:
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def exec_(lab: str | None, node: str, command: tuple[str, ...]) -> None:
-    """Run a command in a node, with its exit status: exec NODE -- CMD..."""
+    """Run a command in a node: exec NODE -- CMD..."""
     words = list(command[1:] if command[0] == "--" else command)
     if not words:
         raise UsageError("exec: a command is wanted after --")
@@ -186,7 +186,10 @@ def exec_(lab: str | None, node: str, command: tuple[str, ...]) -> None:
 @lab_option
 @click.argument("part")
 def restart(lab: str | None, part: str) -> None:
-    """Restart a part: a hypervisor's agent, controller, or ovs-vswitchd."""
+    """Restart an agent, controller or ovs-vswitchd.
+
+    PART is a hypervisor (its agent is restarted), "controller" or "ovs-vswitchd".
+    """
     found = find(lab)
     rpc.ask(found.directory.socket, "restart", part=part)
     print(f"{part} of lab {found.name} runs")
@@ -197,7 +200,10 @@ def restart(lab: str | None, part: str) -> None:
 @click.argument("vm")
 @click.argument("hypervisor")
 def move(lab: str | None, vm: str, hypervisor: str) -> None:
-    """Move a VM to another hypervisor, as a live migration ends: its cable is replugged."""
+    """Move a VM to another hypervisor.
+
+    As a live migration ends: its cable is replugged, and a gratuitous ARP says so.
+    """
     found = find(lab)
     rpc.ask(found.directory.socket, "move", vm=vm, hypervisor=hypervisor)
     print(f"{vm} is on {hypervisor}")

@@ -27,8 +27,9 @@ from topologies.lab.tap import Sighting, follow, open_taps
 def capture(
     lab: str | None, targets: tuple[str, ...], write: str | None, count: int | None
 ) -> None:
-    """Capture on a node's links: a pcapng with -w, else one decoded line a packet.
+    """Capture on nodes' links, to see or to a pcapng.
 
+    With -w the packets go to a file, with interface names; else each is decoded in a line.
     `ssh host vxlab capture hv1 -w - | wireshark -k -i -` shows it live.
     """
     found = find(lab)
@@ -38,6 +39,7 @@ def capture(
     ]
     taps = open_taps(found, pairs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
     sightings = _first(count, follow(taps))
     with contextlib.suppress(KeyboardInterrupt):
         if write:
@@ -61,7 +63,6 @@ def _record(path: str, sightings: Iterator[Sighting]) -> None:
         recorder = Recorder(path)
     except OSError as error:
         raise LabError(f"{path}: {error.strerror}") from error
-    print("vxlab: capturing, Ctrl-C ends", file=sys.stderr)
     written = 0
     try:
         for sighting in sightings:
@@ -86,7 +87,7 @@ def _print(sightings: Iterator[Sighting]) -> None:
 @click.option("--json", "json_", is_flag=True, help="JSON lines instead of text.")
 @click.option("--initial-state", is_flag=True, help="First what holds already: groups and rows.")
 def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: bool) -> None:
-    """The agents' decisions as they happen, one a line, until Ctrl-C."""
+    """The agents' decisions as they happen, until Ctrl-C."""
     found = find(lab)
     announce_dead(found)
     show = json.dumps if json_ else event_line
@@ -136,7 +137,11 @@ def event_line(event: dict[str, Any]) -> str:
 @click.option("--json", "json_", is_flag=True, help="The steps as one JSON document.")
 @click.option("-w", "--write", metavar="FILE", help="Keep the packets of the scene as a pcapng.")
 def demo(topology: str, settings: tuple[str, ...], json_: bool, write: str | None) -> None:
-    """Play the scene in eight steps, each with evidence from the wire; exit 1 if one is untrue."""
+    """Play the scene in eight steps, with evidence.
+
+    A lab of its own comes up, each step is proved by what was seen on the wire, and the lab goes.
+    Exit 1 if a step is not true.
+    """
     # lazy: Scapy, as above
     from topologies.scene.play import play
 

@@ -1,0 +1,75 @@
+"""A command on a terminal of its own, typed at and read from as a person does."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import subprocess
+import termios
+import time
+from types import TracebackType
+
+_WITHIN_S = 30
+
+
+def _take_terminal() -> None:
+    """Make the pseudo-terminal the one whose Ctrl-C reaches the command."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class Terminal:
+    """Runs a command on a pseudo-terminal; a context manager that leaves nothing running."""
+
+    def __init__(self, command: list[str], cwd: str) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        os.close(slave)
+        self.text = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def type(self, text: str) -> None:
+        """Type some text; "\\x03" is Ctrl-C."""
+        os.write(self._master, text.encode())
+
+    def expect(self, words: str) -> str:
+        """Read until the words appear; returns what came before and forgets it all."""
+        deadline = time.monotonic() + _WITHIN_S
+        while words not in self.text:
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([self._master], [], [], max(0.0, left))
+            assert ready, f"{words!r} did not appear; there was:\n{self.text}"
+            self.text += self._read(words)
+        before, _, self.text = self.text.partition(words)
+        return before
+
+    def _read(self, words: str) -> str:
+        try:
+            return os.read(self._master, 65536).decode(errors="replace")
+        except OSError:
+            raise AssertionError(f"ended before {words!r}; there was:\n{self.text}") from None
+
+    def wait(self) -> int:
+        """Wait for the command's end; returns its exit status."""
+        return self.process.wait(timeout=_WITHIN_S)
