@@ -22,7 +22,7 @@ from vtep.agent import say
 from vtep.launch import launch
 
 _CLONE_NEWNET = 0x40000000
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
 
 def enter_network(path: str) -> None:
@@ -61,6 +61,7 @@ def _become_agent(request: dict[str, Any]) -> int:
         os.dup2(source, target)
     os.closerange(3, 1024)  # among them the fork server's own sockets
     enter_network(request["netns"])
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, f"vtep-{Path(request['config']).stem}".encode())
     return launch(request["config"])
 
 

@@ -45,6 +45,15 @@ def announce_dead(lab: Lab) -> bool:
     return bool(dead)
 
 
+def find_alive(name: str | None) -> Lab:
+    """The lab of that name or the only one; LabError if it is dead, a word on what of it is."""
+    lab = find(name)
+    if not lab.init:
+        raise LabError(lab.dead()[0])
+    announce_dead(lab)
+    return lab
+
+
 @click.command("list")
 @json_option
 def list_(json_: bool) -> None:
@@ -174,12 +183,9 @@ def exec_(lab: str | None, node: str, command: tuple[str, ...]) -> None:
     words = list(command[1:] if command[0] == "--" else command)
     if not words:
         raise UsageError("exec: a command is wanted after --")
-    found = find(lab)
+    found = find_alive(lab)
     row = found.node(node)
-    announce_dead(found)
-    if not (init := found.init):
-        raise LabError(f"lab {found.name}: nothing of it runs")
-    sys.exit(execute(found.directory, init, row["name"], row["kind"], words))
+    sys.exit(execute(found.directory, found.init, row["name"], row["kind"], words))
 
 
 @click.command()
@@ -190,7 +196,7 @@ def restart(lab: str | None, part: str) -> None:
 
     PART is a hypervisor (its agent is restarted), "controller" or "ovs-vswitchd".
     """
-    found = find(lab)
+    found = find_alive(lab)
     rpc.ask(found.directory.socket, "restart", part=part)
     print(f"{part} of lab {found.name} runs")
 
@@ -204,7 +210,7 @@ def move(lab: str | None, vm: str, hypervisor: str) -> None:
 
     As a live migration ends: its cable is replugged, and a gratuitous ARP says so.
     """
-    found = find(lab)
+    found = find_alive(lab)
     rpc.ask(found.directory.socket, "move", vm=vm, hypervisor=hypervisor)
     print(f"{vm} is on {hypervisor}")
 

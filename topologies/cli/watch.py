@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from topologies.cli.manage import announce_dead, lab_option, parse_settings, set_option
+from topologies.cli.manage import find_alive, lab_option, parse_settings, set_option
 from topologies.lab import rpc
 from topologies.lab.errors import LabError
-from topologies.lab.handle import Lab, find
+from topologies.lab.handle import Lab
 from topologies.lab.tap import Sighting, follow, open_taps
 
 
@@ -32,8 +32,7 @@ def capture(
     With -w the packets go to a file, with interface names; else each is decoded in a line.
     `ssh host vxlab capture hv1 -w - | wireshark -k -i -` shows it live.
     """
-    found = find(lab)
-    announce_dead(found)
+    found = find_alive(lab)
     pairs = [
         (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
     ]
@@ -88,8 +87,7 @@ def _print(sightings: Iterator[Sighting]) -> None:
 @click.option("--initial-state", is_flag=True, help="First what holds already: groups and rows.")
 def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: bool) -> None:
     """The agents' decisions as they happen, until Ctrl-C."""
-    found = find(lab)
-    announce_dead(found)
+    found = find_alive(lab)
     show = json.dumps if json_ else event_line
     print("vxlab: listening, Ctrl-C ends", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
