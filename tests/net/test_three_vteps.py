@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP
 
 from tests.support.labs import VXLAB, RunningLab, vxlab, vxlab_ok
 from tests.support.poll import eventually
@@ -76,8 +77,10 @@ def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: Run
     taps = three_vteps.taps(*UNDERLAY)
     three_vteps.ping("A", "10.0.0.2", count=20)
     three_vteps.ping("hv1", HV3)  # comes behind whatever was flooded
-    assert len(taps.vxlan("hv1-eth0")) == 40
-    assert len(taps.vxlan("hv2-eth0")) == 40
+    for interface in ("hv1-eth0", "hv2-eth0"):
+        # Kernels confirm their ARP entries now and then, unicast: not what is counted here.
+        pings = [packet for packet in taps.vxlan(interface) if ICMP in packet.inner]
+        assert len(pings) == 40
     assert taps.vxlan("hv3-eth0") == []
     taps.close()
 

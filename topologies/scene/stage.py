@@ -89,13 +89,24 @@ class Stage:
         return snooped_by_group(self.lab).get(self.cast.group, {})
 
     def arp_packets(self, hypervisor: str, operation: int, direction: int) -> list[Encapsulated]:
-        """The VXLAN packets that carry an ARP request or answer."""
-        return [p for p in self.vxlan(hypervisor, direction) if is_arp(p.inner, operation)]
+        """The VXLAN packets that carry the scene's ARP request, or its answer."""
+        return [p for p in self.vxlan(hypervisor, direction) if self._plays(p.inner, operation)]
 
     def arp_frames(self, interface: str, operation: int, direction: int) -> list[Ether]:
-        """The ARP requests or answers on a VM's NIC or a trunk."""
+        """The scene's ARP request, or its answer, on a VM's NIC or a trunk."""
         frames = (Ether(s.data) for s in self.on(interface) if s.direction == direction)
-        return [frame for frame in frames if is_arp(frame, operation)]
+        return [frame for frame in frames if self._plays(frame, operation)]
+
+    def _plays(self, frame: Ether, operation: int) -> bool:
+        """Whether a frame is the asker's request or the answerer's answer.
+
+        Some seconds later the answerer's kernel asks back, unicast; that is another scene.
+        """
+        if ARP not in frame or frame[ARP].op != operation:
+            return False
+        if operation == WHO_HAS:
+            return bool(frame.src == self.cast.asker["mac"] and frame.dst == "ff:ff:ff:ff:ff:ff")
+        return bool(frame.src == self.cast.answerer["mac"])
 
     def ask(self, hypervisor: str, do: str) -> Any:
         """Ask a hypervisor's agent."""
@@ -116,11 +127,6 @@ class Stage:
                     sent, received = (way["flood"]["packets"] for way in ways)
                     counters[member["name"]] = (sent, received)
         return counters
-
-
-def is_arp(frame: Ether, operation: int) -> bool:
-    """Whether a frame is an ARP request or answer."""
-    return ARP in frame and frame[ARP].op == operation
 
 
 def vlan_of(frame: Ether) -> int | None:
