@@ -72,7 +72,7 @@ class Agent:
         self._end()
 
     def _wake_on_signals(self) -> None:
-        """A signal only writes a byte that the selector sees, so that none comes at a wrong moment."""
+        """A signal only writes a byte that the selector sees, so none comes at a wrong moment."""
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,9 +116,7 @@ class Agent:
     def _underlay_ready(self, _mask: int) -> None:
         now = time.monotonic()
         for sender, sport, to_group, datagram in self._underlay.receive(BATCH):
-            self.carry_out(
-                self.core.datagram_from_underlay(sender, sport, to_group, datagram, now)
-            )
+            self.carry_out(self.core.datagram_from_underlay(sender, sport, to_group, datagram, now))
 
     def port_ready(self, number: PortId, port: PacketPort) -> None:
         """Frames wait at a port."""

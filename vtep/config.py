@@ -1,30 +1,30 @@
 """The agent's configuration file (TOML), checked: what cannot be does not come to exist.
 
-    name = "hv1"                    default: the host's name
-    control = "/run/vtep/hv1.sock"  default: none, and then vtep.ctl has nothing to talk to
-    [underlay]
-    interface = "eth0"              the NIC that carries the tunnels
-    local = "192.0.2.11"            its IPv4 address, the outer source of all packets
-    port = 4789                     UDP destination port (RFC 7348 section 5)
-    ttl = 64                        outer TTL, of multicast too
-    udp_checksum = false            compute the outer UDP checksum; zero otherwise
-    source_ports = [49152, 65535]   range of the outer source port
-    strict = false                  drop packets with reserved bits set
-    [fdb]
-    ageing_s = 300                  how long a row lives unrenewed
-    limit = 65536                   rows a VNI may learn
-    [[port]]
-    interface = "trunk0"            towards the VMs; each port has its own 4094 VLANs
-    [[segment]]
-    vni = 10
-    group = "239.1.1.10"            several segments may share one
-    vlan = 1                        left out: untagged frames of the port
-    port = "trunk0"                 may be left out where there is one port
-    inner_tags = "strip"            or "carry"
-    [[static]]
-    vni = 10
-    mac = "02:00:00:00:00:0c"
-    remote = "192.0.2.13"
+name = "hv1"                    default: the host's name
+control = "/run/vtep/hv1.sock"  default: none, and then vtep.ctl has nothing to talk to
+[underlay]
+interface = "eth0"              the NIC that carries the tunnels
+local = "192.0.2.11"            its IPv4 address, the outer source of all packets
+port = 4789                     UDP destination port (RFC 7348 section 5)
+ttl = 64                        outer TTL, of multicast too
+udp_checksum = false            compute the outer UDP checksum; zero otherwise
+source_ports = [49152, 65535]   range of the outer source port
+strict = false                  drop packets with reserved bits set
+[fdb]
+ageing_s = 300                  how long a row lives unrenewed
+limit = 65536                   rows a VNI may learn
+[[port]]
+interface = "trunk0"            towards the VMs; each port has its own 4094 VLANs
+[[segment]]
+vni = 10
+group = "239.1.1.10"            several segments may share one
+vlan = 1                        left out: untagged frames of the port
+port = "trunk0"                 may be left out where there is one port
+inner_tags = "strip"            or "carry"
+[[static]]
+vni = 10
+mac = "02:00:00:00:00:0c"
+remote = "192.0.2.13"
 """
 
 from __future__ import annotations

@@ -102,7 +102,9 @@ class Core:
         chosen = self.segments.by_vni.values() if vni is None else [self.segments.by_vni[vni]]
         gone = [(segment, row) for segment in chosen for row in segment.fdb.flush(mac)]
         for segment, (mac_, row) in gone:
-            self._tell(now, events.FLUSHED, "operator", vni=segment.vni, mac=mac_, remote=row.remote)
+            self._tell(
+                now, events.FLUSHED, "operator", vni=segment.vni, mac=mac_, remote=row.remote
+            )
         return len(gone)
 
     # -- from the VM side
@@ -139,7 +141,7 @@ class Core:
         return self._into_tunnel(segment, row.remote, frame, now, events.SENT, why)
 
     def _flood(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
-        """Broadcast, multicast and unknown unicast: exactly one packet, to the group (section 4.2)."""
+        """Broadcast, multicast, unknown unicast: exactly one packet, to the group (section 4.2)."""
         if len(frame) + OUTER_LENGTH > self.options.mtu:
             return self._drop(segment, DropReason.TOO_BIG, now, frame)
         count(segment.counters.encapsulated, FLOOD, len(frame))

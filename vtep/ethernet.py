@@ -17,8 +17,14 @@ _NO_ADDRESS = bytes(6)
 _TAGS = (b"\x81\x00", b"\x88\xa8")
 _PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
 _ICMP = {0: "echo reply", 3: "unreachable", 8: "echo request"}
-_ICMPV6 = {128: "echo request", 129: "echo reply", 133: "router solicitation",
-           135: "neighbor solicitation", 136: "neighbor advertisement", 143: "MLDv2 report"}  # fmt: skip
+_ICMPV6 = {
+    128: "echo request",
+    129: "echo reply",
+    133: "router solicitation",
+    135: "neighbor solicitation",
+    136: "neighbor advertisement",
+    143: "MLDv2 report",
+}
 
 
 def mac_text(mac: bytes) -> str:
@@ -94,13 +100,13 @@ def summary(frame: bytes) -> str:
     if ethertype == ETHERTYPE_ARP and len(payload) >= 28:
         return _arp(payload)
     if ethertype == ETHERTYPE_IPV4 and len(payload) >= 20:
-        ends = (socket.inet_ntop(socket.AF_INET, payload[at : at + 4]) for at in (12, 16))
+        ends = _ends(socket.AF_INET, payload[12:16], payload[16:20])
         header = (payload[0] & 0x0F) * 4
         fragment = int.from_bytes(payload[6:8], "big") & 0x1FFF
-        return _ip(*ends, payload[9], b"" if fragment else payload[header:])
+        return _ip(ends, payload[9], b"" if fragment else payload[header:])
     if ethertype == ETHERTYPE_IPV6 and len(payload) >= 40:
-        ends = (socket.inet_ntop(socket.AF_INET6, payload[at : at + 16]) for at in (8, 24))
-        return _ip(*ends, payload[6], payload[40:])
+        ends = _ends(socket.AF_INET6, payload[8:24], payload[24:40])
+        return _ip(ends, payload[6], payload[40:])
     return f"ethertype {ethertype:#06x}"
 
 
@@ -112,7 +118,12 @@ def _arp(payload: bytes) -> str:
     return f"ARP {sender} is-at {mac_text(payload[8:14])}"
 
 
-def _ip(source: str, destination: str, protocol: int, transport: bytes) -> str:
+def _ends(family: int, source: bytes, destination: bytes) -> tuple[str, str]:
+    return socket.inet_ntop(family, source), socket.inet_ntop(family, destination)
+
+
+def _ip(ends: tuple[str, str], protocol: int, transport: bytes) -> str:
+    source, destination = ends
     name = _PROTOCOLS.get(protocol, f"protocol {protocol}")
     if protocol in (6, 17) and len(transport) >= 4:
         sport, dport = struct.unpack_from("!HH", transport)

@@ -39,7 +39,9 @@ class Row:
 
     __slots__ = ("due_s", "port", "remote", "seen_s", "static")
 
-    def __init__(self, remote: str | None, port: PortId | None, seen_s: float, static: bool) -> None:
+    def __init__(
+        self, remote: str | None, port: PortId | None, seen_s: float, static: bool
+    ) -> None:
         self.remote = remote
         self.port = port
         self.seen_s = seen_s
@@ -153,7 +155,13 @@ class Fdb:
 
     def flush(self, mac: bytes | None) -> list[tuple[bytes, Row]]:
         """Forget all learned rows, or that of one MAC; returns them."""
-        chosen = self.rows.items() if mac is None else [(mac, row)] if (row := self.rows.get(mac)) else []
+        chosen = (
+            self.rows.items()
+            if mac is None
+            else [(mac, row)]
+            if (row := self.rows.get(mac))
+            else []
+        )
         gone = [(mac_, row) for mac_, row in chosen if not row.static]
         for mac_, _ in gone:
             self.forget(mac_)

@@ -10,7 +10,7 @@ from vtep.errors import StartError
 
 
 def launch(path: str) -> int:
-    """Run one agent until it is told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong."""
+    """Run one agent until told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong."""
     try:
         parsed = config.parse(Path(path).read_text())
     except OSError as error:

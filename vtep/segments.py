@@ -42,7 +42,9 @@ class Segments:
         if segment.vni in self.by_vni:
             raise SegmentTaken(f"vni {segment.vni}: there already")
         if place in self._by_vlan:
-            raise SegmentTaken(f"vlan {segment.vlan}: carries vni {self._by_vlan[place].vni} already")
+            raise SegmentTaken(
+                f"vlan {segment.vlan}: carries vni {self._by_vlan[place].vni} already"
+            )
         self.by_vni[segment.vni] = segment
         self._by_vlan[place] = segment
         self._tagged[segment.port] = self._tagged.get(segment.port, 0) + (segment.vlan is not None)
@@ -50,7 +52,7 @@ class Segments:
         return self._members[segment.group] == 1
 
     def remove(self, vni: int) -> tuple[Segment, bool]:
-        """Remove a segment; returns it and whether it was the last of its group. KeyError if none."""
+        """Remove a segment; returns it and whether it was its group's last. KeyError if none."""
         segment = self.by_vni.pop(vni)
         del self._by_vlan[segment.port, segment.vlan]
         self._tagged[segment.port] -= segment.vlan is not None

@@ -62,10 +62,10 @@ class PacketPort:
         return self._socket.fileno()
 
     def read(self, limit: int) -> Iterator[Frame | DropReason]:
-        """Up to `limit` reads' worth of frames that wait; a DropReason for one that cannot be finished."""
+        """The frames of up to `limit` reads; a DropReason for one that cannot be finished."""
         for _ in range(limit):
             try:
-                length, extras, flags, _ = self._socket.recvmsg_into([self._buffer], 64)
+                length, extras, _, _ = self._socket.recvmsg_into([self._buffer], 64)
             except BlockingIOError:
                 return
             except OSError as error:

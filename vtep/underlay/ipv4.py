@@ -73,7 +73,8 @@ class Ipv4Underlay:
             receiver.bind(("", port))
         except OSError as error:
             raise StartError(
-                f"underlay.port {port}: {error.strerror}; another VTEP or a kernel vxlan device uses it"
+                f"underlay.port {port}: {error.strerror}; "
+                "another VTEP or a kernel vxlan device uses it"
             ) from None
         return receiver
 
@@ -145,7 +146,7 @@ class Ipv4Underlay:
         self._joined[group] = holder
 
     def _make_room(self, groups: int) -> None:
-        """Raise the kernel's limit of memberships a socket where we may; join tells if it was not enough."""
+        """Raise the limit of memberships a socket, if we may; join tells if it is too low."""
         wanted = min(groups, _GROUPS_A_SOCKET)
         try:
             if int(_MEMBERSHIPS.read_text()) < wanted:
