@@ -35,7 +35,7 @@ def mac_text(mac: bytes) -> str:
 def mac_bytes(text: str) -> bytes:
     """A MAC from text; ValueError if it is none."""
     mac = bytes.fromhex(text.replace(":", ""))
-    if len(mac) != 6 or text.count(":") != 5:
+    if len(mac) != 6 or mac_text(mac) != text.lower():
         raise ValueError(text)
     return mac
 
@@ -71,7 +71,7 @@ def tag(vlan: int) -> bytes:
 def flow_hash(frame: bytes) -> int:
     """A number that is one for one flow: of addresses, protocol and ports if IP, else of the MACs.
 
-    Fragments are hashed without ports, since only the first has them.
+    Fragments are hashed without ports, since only the first has them; tags do not count.
     """
     ethertype = frame[12:14]
     if ethertype == b"\x08\x00" and len(frame) >= 34:
@@ -83,6 +83,8 @@ def flow_hash(frame: bytes) -> int:
     if ethertype == b"\x86\xdd" and len(frame) >= 54:
         ports = frame[54:58] if frame[20] in (6, 17) else b""
         return crc32(frame[22:54] + frame[20:21] + ports)
+    if ethertype in _TAGS:
+        return flow_hash(without_tags(frame))
     return crc32(frame[:12])
 
 

@@ -1,0 +1,207 @@
+"""N VTEP cores on one multicast wire, all in memory; time stands still until it is advanced.
+
+The wire carries a packet to the core whose address it bears, or to the members of its group, as
+they joined and left. Nothing arrives before `deliver`; what was on the wire and what was handed to
+ports stays on record, in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.frames import mac
+from vtep.core import Core, Options
+from vtep.drops import DropReason
+from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
+from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
+from vtep.fdb import Row
+
+VNI, VLAN, GROUP = 10, 1, "239.1.1.10"
+TRUNK = PortId(0)
+FATES = (FLOODED, SENT, DELIVERED, DROPPED)
+
+
+@dataclass(frozen=True)
+class OnWire:
+    """One packet of the underlay, headers and all."""
+
+    source: str
+    destination: str
+    vni: int
+    sport: int
+    packet: bytes
+
+    @property
+    def frame(self) -> bytes:
+        """The inner frame."""
+        return self.packet[36:]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One frame that was handed to a port."""
+
+    vtep: int
+    vni: int
+    vlan: int | None
+    frame: bytes
+
+
+class Fabric:
+    """VTEPs 1 to n, at 192.0.2.11 and up."""
+
+    def __init__(
+        self, vteps: int = 3, echo: bool = False, observed: bool = True, **options: Any
+    ) -> None:
+        """echo: a sender hears its own multicast, as on a looping switch; options: the cores'."""
+        self.now = 1000.0
+        self.cores = {
+            number: Core(Options(local=address(number), **options))
+            for number in range(1, vteps + 1)
+        }
+        self.wire: list[OnWire] = []
+        self.handed: list[Handed] = []
+        self.events: list[tuple[int, Event]] = []
+        self.members: dict[str, set[int]] = {}
+        self._echo = echo
+        self._underway: deque[OnWire] = deque()
+        if observed:
+            for number, core in self.cores.items():
+                core.observer = lambda event, number=number: self.events.append((number, event))
+
+    # -- verbs
+
+    def carry(
+        self,
+        vni: int = VNI,
+        group: str = GROUP,
+        vlan: int | None = VLAN,
+        on: Iterable[int] | None = None,
+        carry_tags: bool = False,
+    ) -> Fabric:
+        """Let some VTEPs, or all, carry a VNI."""
+        for number in on or self.cores:
+            core = self.cores[number]
+            self._do(number, core.add_segment(vni, group, TRUNK, vlan, carry_tags, self.now))
+        return self
+
+    def drop_vni(self, vtep: int, vni: int = VNI) -> None:
+        """Let one VTEP carry a VNI no more."""
+        self._do(vtep, self.cores[vtep].remove_segment(vni, self.now))
+
+    def send(self, vtep: int, frame: bytes, vlan: int | None = VLAN) -> None:
+        """A VM behind a VTEP sends a frame; what the VTEP makes of it waits on the wire."""
+        self._do(vtep, self.cores[vtep].frame_from_port(TRUNK, vlan, frame, self.now))
+
+    def deliver(self) -> None:
+        """Carry all that waits on the wire; nothing that arrives may cause a packet again."""
+        while self._underway:
+            packet = self._underway.popleft()
+            for number in self.cores:
+                if self._reaches(packet, number):
+                    self.inject(number, packet.source, packet.packet[28:], packet)
+
+    def exchange(self, vtep: int, frame: bytes, vlan: int | None = VLAN) -> None:
+        """Send, and deliver."""
+        self.send(vtep, frame, vlan)
+        self.deliver()
+
+    def inject(
+        self, vtep: int, sender: str, datagram: bytes, packet: OnWire | None = None
+    ) -> list[Effect]:
+        """A UDP datagram arrives at a VTEP, of a packet on the wire or forged."""
+        to_group = packet is not None and packet.destination in self.members
+        sport = packet.sport if packet is not None else 50_000
+        core = self.cores[vtep]
+        effects = list(core.datagram_from_underlay(sender, sport, to_group, datagram, self.now))
+        assert not [each for each in effects if isinstance(each, ToUnderlay)], "tunnel to tunnel"
+        self._do(vtep, effects)
+        return effects
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, waking each core when it asked to be woken."""
+        until = self.now + seconds
+        while True:
+            deadlines = [core.next_deadline() for core in self.cores.values()]
+            due = min((each for each in deadlines if each is not None), default=until + 1)
+            if due > until:
+                break
+            self.now = max(self.now, due)
+            for core in self.cores.values():
+                core.expire(self.now)
+        self.now = until
+        for core in self.cores.values():
+            core.expire(self.now)
+
+    # -- questions
+
+    def row(self, vtep: int, station: str, vni: int = VNI) -> Row | None:
+        """What a VTEP knows of a MAC."""
+        return self.cores[vtep].segments.by_vni[vni].fdb.lookup(mac(station))
+
+    def remote(self, vtep: int, station: str, vni: int = VNI) -> str | None:
+        """Behind which VTEP a MAC is; AssertionError if it is not known at all."""
+        row = self.row(vtep, station, vni)
+        assert row is not None, f"VTEP {vtep} knows nothing of {station}"
+        return row.remote
+
+    def told(self, vtep: int) -> list[str]:
+        """A VTEP's decisions so far, as `decision why`."""
+        return [f"{event.decision} {event.why}" for number, event in self.events if number == vtep]
+
+    def fates(self, vtep: int) -> list[str]:
+        """What became of the frames and datagrams that a VTEP was given, so far."""
+        return [event.decision for n, event in self.events if n == vtep and event.decision in FATES]
+
+    def drops(self, vtep: int) -> dict[tuple[int | None, DropReason], int]:
+        """A VTEP's drop counters that are not zero, by VNI (None: of no VNI) and reason."""
+        core = self.cores[vtep]
+        tables = {None: core.nowhere, **{v: s.counters for v, s in core.segments.by_vni.items()}}
+        return {
+            (vni, reason): counters.drops[reason]
+            for vni, counters in tables.items()
+            for reason in DropReason
+            if counters.drops[reason]
+        }
+
+    # -- inside
+
+    def _do(self, vtep: int, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, ToUnderlay):
+                self._underway.append(_on_wire(effect))
+                self.wire.append(self._underway[-1])
+            elif isinstance(effect, ToPort):
+                assert effect.port == TRUNK
+                self.handed.append(Handed(vtep, effect.vni, effect.vlan, effect.frame))
+            elif isinstance(effect, JoinGroup):
+                members = self.members.setdefault(effect.group, set())
+                assert vtep not in members, f"VTEP {vtep} joined {effect.group} twice"
+                members.add(vtep)
+            elif isinstance(effect, LeaveGroup):
+                self.members[effect.group].remove(vtep)
+
+    def _reaches(self, packet: OnWire, vtep: int) -> bool:
+        if packet.source == address(vtep) and not self._echo:
+            return False
+        return packet.destination == address(vtep) or vtep in self.members.get(
+            packet.destination, ()
+        )
+
+
+def address(vtep: int) -> str:
+    """A VTEP's underlay address."""
+    return f"192.0.2.{10 + vtep}"
+
+
+def _on_wire(effect: ToUnderlay) -> OnWire:
+    packet = bytes(effect.packet)
+    source, destination = (".".join(map(str, packet[at : at + 4])) for at in (12, 16))
+    assert destination == effect.destination
+    assert int.from_bytes(packet[2:4], "big") == len(packet)
+    vni = int.from_bytes(packet[32:35], "big")
+    assert vni == effect.vni
+    return OnWire(source, destination, vni, int.from_bytes(packet[20:22], "big"), packet)
