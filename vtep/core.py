@@ -88,8 +88,7 @@ class Core:
     def remove_segment(self, vni: int, now: float, why: str = "vni_removed") -> list[Effect]:
         """Carry a VNI no more; KeyError if it is not carried."""
         segment, last = self.segments.remove(vni)
-        segment.fdb.limit = 0
-        segment.fdb.rows.clear()
+        segment.fdb.clear()
         self._tell(now, events.LEFT, why, vni=vni, group=segment.group)
         return [LeaveGroup(segment.group)] if last else []
 

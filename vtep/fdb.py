@@ -61,7 +61,7 @@ class Wheel:
 
     def __init__(self, ageing_s: float) -> None:
         self.ageing_s = ageing_s
-        self._slots: dict[int, list[tuple[Fdb, list[bytes]]]] = {}
+        self._slots: dict[int, dict[Fdb, dict[bytes, Row]]] = {}
         self._heap: list[int] = []
 
     def add(self, fdb: Fdb, mac: bytes, row: Row) -> None:
@@ -69,12 +69,23 @@ class Wheel:
         due = math.ceil(row.seen_s + self.ageing_s)
         slot = self._slots.get(due)
         if slot is None:
-            slot = self._slots[due] = []
+            slot = self._slots[due] = {}
             heapq.heappush(self._heap, due)
-        if not slot or slot[-1][0] is not fdb:
-            slot.append((fdb, []))
-        slot[-1][1].append(mac)
+        slot.setdefault(fdb, {})[mac] = row
         row.due_s = due
+
+    def remove(self, fdb: Fdb, mac: bytes, row: Row) -> None:
+        """Take a row out that goes before its time; the slot stays, empty or not."""
+        slot = self._slots.get(row.due_s)
+        if slot is None:
+            return  # the slot is due just now
+        del slot[fdb][mac]
+        if not slot[fdb]:
+            del slot[fdb]
+
+    def __len__(self) -> int:
+        """How many rows it holds."""
+        return sum(len(rows) for slot in self._slots.values() for rows in slot.values())
 
     def next_due_s(self) -> float | None:
         """When a slot comes due next."""
@@ -84,11 +95,8 @@ class Wheel:
         """Remove the rows that were not seen for the ageing time, and answer them."""
         while self._heap and self._heap[0] <= now:
             due = heapq.heappop(self._heap)
-            for fdb, macs in self._slots.pop(due):
-                for mac in macs:
-                    row = fdb.rows.get(mac)
-                    if row is None or row.static or row.due_s != due:
-                        continue  # flushed meanwhile, and perhaps learned anew
+            for fdb, rows in self._slots.pop(due).items():
+                for mac, row in rows.items():
                     if row.seen_s + self.ageing_s > now:
                         self.add(fdb, mac, row)
                     else:
@@ -152,17 +160,17 @@ class Fdb:
         row = self.rows.pop(mac, None)
         if row is not None and not row.static:
             self._dynamic -= 1
+            self.wheel.remove(self, mac, row)
 
     def flush(self, mac: bytes | None) -> list[tuple[bytes, Row]]:
         """Forget all learned rows, or that of one MAC; returns them."""
-        chosen = (
-            self.rows.items()
-            if mac is None
-            else [(mac, row)]
-            if (row := self.rows.get(mac))
-            else []
-        )
-        gone = [(mac_, row) for mac_, row in chosen if not row.static]
-        for mac_, _ in gone:
-            self.forget(mac_)
+        chosen = list(self.rows) if mac is None else [mac]
+        gone = [(each, row) for each in chosen if (row := self.rows.get(each)) and not row.static]
+        for each, _ in gone:
+            self.forget(each)
         return gone
+
+    def clear(self) -> None:
+        """Forget everything, static rows too."""
+        for mac in list(self.rows):
+            self.forget(mac)
