@@ -26,6 +26,7 @@ from vtep.ethernet import (
     is_group_address,
     is_learnable,
     is_tagged,
+    tag,
     without_tags,
 )
 from vtep.events import Event
@@ -121,6 +122,8 @@ class Core:
             frame = without_tags(frame)  # section 6.1: an inner tag is stripped
             if len(frame) < HEADER_LENGTH:
                 return self._drop(segment, DropReason.RUNT_FRAME, now, frame)
+        elif vlan is not None and segment.vlan is None:
+            frame = frame[:12] + tag(vlan) + frame[12:]  # the VM's own tag, of an access port
         if not self._learn(segment, frame[6:12], None, port, now):
             return self._drop(segment, DropReason.STATIC_CONFLICT, now, frame)
         row = segment.fdb.lookup(frame[:6])
