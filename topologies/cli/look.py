@@ -95,8 +95,13 @@ def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
             "received flood",
             "drops",
         ]
-        table(heads, [_stats_cells(row) for row in rows])
+        table(heads, [_stats_cells(row) for row in rows if _says_something(row)])
     sys.exit(_say_dead(found, dead))
+
+
+def _says_something(row: dict[str, Any]) -> bool:
+    """What can be given to no VNI has a row, which is of interest only when there was some."""
+    return row["vni"] is not None or any(row["drops"].values())
 
 
 def _stats_cells(row: dict[str, Any]) -> list[Any]:
@@ -106,6 +111,8 @@ def _stats_cells(row: dict[str, Any]) -> list[Any]:
         for kind in ("unicast", "flood")
     ]
     drops = [f"{reason} {count}" for reason, count in row["drops"].items() if count]
+    if row.get("not_learned"):
+        drops.append(f"(not learned, table full: {row['not_learned']})")
     return [row["hypervisor"], row["vni"], *packets, ", ".join(drops)]
 
 

@@ -113,16 +113,14 @@ def stream_events(lab: Lab, only: str | None, initial: bool) -> Iterator[dict[st
                     yield from arrived
 
 
-_TARGETS = ("group", "remote")
-
-
 def event_line(event: dict[str, Any]) -> str:
     """One event as a line for a person."""
-    words = [f"{event['time_s']:.6f}", event.get("hypervisor", ""), event["decision"]]
     if event["decision"] == "lost":
-        return " ".join([*words, f"{event['count']} records: the reader was too slow"])
+        return f"lost {event['count']} records: the reader was too slow"
+    words = [f"{event['time_s']:.6f}", event["hypervisor"], event["decision"]]
     words += [f"{key} {event[key]}" for key in ("vni", "vlan", "mac") if event[key] is not None]
-    words += [f"-> {event[key]}" for key in _TARGETS if event[key] is not None]
+    arrow = "<-" if event["decision"] in ("delivered", "dropped") else "->"
+    words += [f"{arrow} {event[key]}" for key in ("group", "remote") if event[key] is not None]
     words.append(f"({event['why']})")
     if event["frame"]:
         words.append(event["frame"]["summary"])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +35,28 @@ class Kind:
     allowed: str
 
 
+def _interface(text: str) -> str:
+    return str(ipaddress.IPv4Interface(text))
+
+
+def _mac(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", text):
+        raise ValueError
+    return text
+
+
 FLAG = Kind(_flag, "true or false")
+INTERFACE = Kind(_interface, "an IPv4 address with its prefix length, such as 10.0.0.1/24")
+MAC = Kind(_mac, "a MAC of one station in lower case, such as 02:00:00:00:00:0a")
 GROUP = Kind(_group, "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255")
+
+
+def checked(what: str, text: str, kind: Kind) -> Any:
+    """Read a value that a topology gives; UsageError names it and what is allowed."""
+    try:
+        return kind.read(text)
+    except (ValueError, KeyError):
+        raise UsageError(f"{what} {text}: allowed is {kind.allowed}") from None
 
 
 def whole(low: int, high: int) -> Kind:
@@ -91,10 +112,7 @@ class Settings:
             raise UsageError(f"--set {key}: unknown; allowed: {', '.join(sorted(self._options))}")
         if node and not option.per_hypervisor:
             raise UsageError(f"--set {key}: {name} is one value for the whole lab: --set {name}=…")
-        try:
-            return option.kind.read(text)
-        except (ValueError, KeyError):
-            raise UsageError(f"--set {key}={text}: allowed is {option.kind.allowed}") from None
+        return checked(f"--set {key} =", text, option.kind)
 
     def __getitem__(self, name: str) -> Any:
         """The value for the whole lab."""

@@ -14,9 +14,10 @@ from mininet.topo import Topo
 
 from topologies.lab.errors import UsageError
 from topologies.lab.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitch, VmNode
-from topologies.lab.options import COMMON, Option, Settings
-from topologies.lab.plan import UNDERLAY_PREFIX, Hypervisor, Segment, Vm, mac_of
+from topologies.lab.options import COMMON, GROUP, INTERFACE, MAC, Option, Settings, checked
+from topologies.lab.plan import LAST_VLAN, UNDERLAY_PREFIX, Hypervisor, Segment, Vm, mac_of
 
+LAST_VNI = 0xFFFFFF  # RFC 7348 section 4: 24 bit
 LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250
 
 # The kernel bounds the ARP entries of all namespaces together (gc_thresh3, 1024 by default), and
@@ -48,8 +49,11 @@ class OverlayTopo(Topo):
 
     def segment(self, vni: int, group: str) -> Segment:
         """A VNI and the group that carries its broadcast, multicast and unknown unicast."""
+        if not 0 <= vni <= LAST_VNI:
+            raise UsageError(f"VNI {vni}: allowed is 0 to {LAST_VNI}")
         if vni in self.segments:
             raise UsageError(f"VNI {vni}: there already")
+        checked("group", group, GROUP)
         self.segments[vni] = Segment(vni, group)
         return self.segments[vni]
 
@@ -105,6 +109,11 @@ class OverlayTopo(Topo):
         mac: str | None = None,
     ) -> Vm:
         """A VM in a segment, on an access port of the hypervisor's virtual switch."""
+        checked("ip", ip, INTERFACE)
+        if mac is not None:
+            checked("mac", mac, MAC)
+        if vlan is not None and not 1 <= vlan <= LAST_VLAN:
+            raise UsageError(f"{name}: VLAN {vlan}: allowed is 1 to {LAST_VLAN}")
         trunk, vlan = hypervisor.attach(segment, vlan)
         mac = mac or mac_of(str(ipaddress.ip_interface(ip).ip))
         vm = Vm(name, hypervisor.name, segment, vlan, trunk, ip, mac)
