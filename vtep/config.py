@@ -32,11 +32,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vtep.ethernet import is_learnable, mac_bytes
+from vtep.ethernet import is_learnable, mac_bytes, mac_text
 from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, LAST_VNI, PORT
 
 if sys.version_info >= (3, 11):
@@ -83,7 +83,7 @@ def address(key: str, value: object) -> str:
         found = ipaddress.IPv4Address(text(key, value))
     except ValueError:
         raise refuse(key, value, "an IPv4 address") from None
-    if found.is_multicast or found.is_unspecified:
+    if found.is_multicast or found.is_unspecified or str(found) == "255.255.255.255":
         raise refuse(key, value, "the IPv4 address of one host")
     return str(found)
 
@@ -158,22 +158,30 @@ class Config:
 
     def __post_init__(self) -> None:
         """What only shows when all is known: double uses, unknown ports and VNIs."""
-        seen: dict[object, str] = {}
-        for segment in self.segments:
-            if segment.port not in self.ports:
-                raise refuse("segment.port", segment.port, f"one of {', '.join(self.ports)}")
-            place = segment.port, segment.vlan
-            for thing, words in (
-                (segment.vni, f"segment.vni = {segment.vni}"),
-                (place, f"segment.vlan = {segment.vlan} of port {segment.port}"),
-            ):
-                if thing in seen:
-                    raise ConfigError(f"{words}: there twice; allowed is once")
-                seen[thing] = words
+        if self.underlay.interface in self.ports:
+            raise refuse("port.interface", self.underlay.interface, "any but underlay.interface")
+        for row in self.segments:
+            if row.port not in self.ports:
+                raise refuse("segment.port", row.port, f"one of {', '.join(self.ports)}")
         vnis = {segment.vni for segment in self.segments}
-        for row in self.static:
-            if row.vni not in vnis:
-                raise refuse("static.vni", row.vni, "a VNI that a [[segment]] has")
+        for static in self.static:
+            if static.vni not in vnis:
+                raise refuse("static.vni", static.vni, "a VNI that a [[segment]] has")
+            if static.remote == self.underlay.local:
+                raise refuse("static.remote", static.remote, "any but underlay.local")
+        _once(f"port.interface = {port}" for port in self.ports)
+        _once(f"segment.vni = {row.vni}" for row in self.segments)
+        _once(f"segment.vlan = {row.vlan} of port {row.port}" for row in self.segments)
+        _once(f"static.mac = {mac_text(row.mac)} of vni {row.vni}" for row in self.static)
+
+
+def _once(places: Iterable[str]) -> None:
+    """ConfigError for the first that comes twice."""
+    seen = set()
+    for place in places:
+        if place in seen:
+            raise ConfigError(f"{place}: there twice; allowed is once")
+        seen.add(place)
 
 
 def parse(source: str) -> Config:

@@ -12,9 +12,12 @@ from vtep.errors import StartError
 def launch(path: str) -> int:
     """Run one agent until told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong."""
     try:
-        parsed = config.parse(Path(path).read_text())
+        parsed = config.parse(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         say(f"error: {path}: {error.strerror}")
+        return 2
+    except UnicodeDecodeError as error:
+        say(f"error: {path}: no TOML: byte {error.start} is not UTF-8")
         return 2
     except config.ConfigError as error:
         say(f"error: {path}: {error}")

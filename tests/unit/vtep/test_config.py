@@ -1,0 +1,256 @@
+"""The configuration file: what is read from it, and how it is refused."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from vtep.config import Config, ConfigError, SegmentConfig, StaticConfig, UnderlayConfig, parse
+from vtep.launch import launch
+
+UNDERLAY = '[underlay]\ninterface = "eth0"\nlocal = "192.0.2.11"\n'
+PORT = '[[port]]\ninterface = "trunk0"\n'
+SEGMENT = '[[segment]]\nvni = 10\ngroup = "239.1.1.10"\n'
+STATIC = '[[static]]\nvni = 10\nmac = "02:00:00:00:00:0c"\nremote = "192.0.2.13"\n'
+SHORTEST = UNDERLAY + PORT
+
+
+def test_the_shortest_file_and_its_defaults() -> None:
+    assert parse(SHORTEST) == Config(
+        name=socket.gethostname(),
+        control=None,
+        underlay=UnderlayConfig(
+            interface="eth0",
+            local="192.0.2.11",
+            port=4789,
+            ttl=64,
+            udp_checksum=False,
+            source_ports=(49152, 65535),
+            strict=False,
+        ),
+        ageing_s=300,
+        limit=65536,
+        ports=("trunk0",),
+        segments=(),
+        static=(),
+    )
+
+
+def test_a_file_with_everything() -> None:
+    config = parse("""
+        name = "hv1"
+        control = "/run/hv1.sock"
+        [underlay]
+        interface = "eth0"
+        local = "192.0.2.11"
+        port = 8472
+        ttl = 8
+        udp_checksum = true
+        source_ports = [50000, 50001]
+        strict = true
+        [fdb]
+        ageing_s = 1
+        limit = 5
+        [[port]]
+        interface = "trunk0"
+        [[port]]
+        interface = "trunk1"
+        [[segment]]
+        vni = 0
+        group = "239.1.1.10"
+        vlan = 4094
+        port = "trunk1"
+        inner_tags = "carry"
+        [[segment]]
+        vni = 16777215
+        group = "239.1.1.10"
+        port = "trunk0"
+        [[static]]
+        vni = 0
+        mac = "02:00:00:00:00:0C"
+        remote = "192.0.2.13"
+    """)
+    assert config == Config(
+        name="hv1",
+        control="/run/hv1.sock",
+        underlay=UnderlayConfig("eth0", "192.0.2.11", 8472, 8, True, (50000, 50001), True),
+        ageing_s=1,
+        limit=5,
+        ports=("trunk0", "trunk1"),
+        segments=(
+            SegmentConfig(0, "239.1.1.10", 4094, "trunk1", True),
+            SegmentConfig(16777215, "239.1.1.10", None, "trunk0", False),
+        ),
+        static=(StaticConfig(0, b"\x02\0\0\0\0\x0c", "192.0.2.13"),),
+    )
+
+
+def test_the_only_port_need_not_be_named() -> None:
+    assert parse(SHORTEST + SEGMENT).segments[0].port == "trunk0"
+
+
+A_PORT = "a whole number from 1 to 65535"
+A_RANGE = "[first, last] with 1 <= first <= last <= 65535"
+ONE_HOST = "the IPv4 address of one host"
+A_GROUP = "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255"
+
+
+def underlay(line: str) -> str:
+    return UNDERLAY + line + "\n" + PORT
+
+
+def segment(*lines: str) -> str:
+    given = {line.partition(" ")[0]: line for line in SEGMENT.splitlines()[1:]}
+    given.update({line.partition(" ")[0]: line for line in lines})
+    return SHORTEST + "[[segment]]\n" + "\n".join(given.values())
+
+
+def static(line: str) -> str:
+    given = {each.partition(" ")[0]: each for each in STATIC.splitlines()[1:]}
+    given[line.partition(" ")[0]] = line
+    return SHORTEST + SEGMENT + "[[static]]\n" + "\n".join(given.values())
+
+
+REFUSED = {
+    "underlay.interface: missing": PORT,
+    "underlay.local: missing": '[underlay]\ninterface = "eth0"\n' + PORT,
+    "port: missing; allowed is one [[port]] or more": UNDERLAY,
+    "port.interface: missing": UNDERLAY + "[[port]]\n",
+    "port.name: unknown; allowed: interface": SHORTEST + 'name = "x"',
+    "undrelay: unknown; allowed: port, control, name, underlay, fdb, segment, static": (
+        SHORTEST + "[undrelay]\n"
+    ),
+    "underlay.tll: unknown; allowed: interface, local, port, ttl, udp_checksum, source_ports, "
+    "strict": underlay("tll = 3"),
+    "underlay = 3: allowed is a table [underlay]": "underlay = 3\n" + PORT,
+    "port = 'trunk0': allowed is tables [[port]]": "port = 'trunk0'\n" + UNDERLAY,
+    "name = '': allowed is a text": "name = ''\n" + SHORTEST,
+    "name = 3: allowed is a text": "name = 3\n" + SHORTEST,
+    "control = true: allowed is a text".replace("true", "True"): "control = true\n" + SHORTEST,
+    f"underlay.local = '239.1.1.1': allowed is {ONE_HOST}": (
+        '[underlay]\ninterface = "eth0"\nlocal = "239.1.1.1"\n' + PORT
+    ),
+    f"underlay.local = '255.255.255.255': allowed is {ONE_HOST}": (
+        '[underlay]\ninterface = "eth0"\nlocal = "255.255.255.255"\n' + PORT
+    ),
+    "underlay.local = 'hv1': allowed is an IPv4 address": (
+        '[underlay]\ninterface = "eth0"\nlocal = "hv1"\n' + PORT
+    ),
+    f"underlay.port = 0: allowed is {A_PORT}": underlay("port = 0"),
+    f"underlay.port = 65536: allowed is {A_PORT}": underlay("port = 65536"),
+    f"underlay.port = True: allowed is {A_PORT}": underlay("port = true"),
+    f"underlay.port = '4789': allowed is {A_PORT}": underlay('port = "4789"'),
+    f"underlay.port = 4789.0: allowed is {A_PORT}": underlay("port = 4789.0"),
+    "underlay.ttl = 256: allowed is a whole number from 1 to 255": underlay("ttl = 256"),
+    "underlay.strict = 1: allowed is true or false": underlay("strict = 1"),
+    "underlay.udp_checksum = 'no': allowed is true or false": underlay("udp_checksum = 'no'"),
+    f"underlay.source_ports = 5: allowed is {A_RANGE}": underlay("source_ports = 5"),
+    f"underlay.source_ports = [5]: allowed is {A_RANGE}": underlay("source_ports = [5]"),
+    f"underlay.source_ports = [9, 8]: allowed is {A_RANGE}": underlay("source_ports = [9, 8]"),
+    f"underlay.source_ports = 0: allowed is {A_PORT}": underlay("source_ports = [0, 8]"),
+    "fdb.ageing_s = 0: allowed is a whole number from 1 to 1000000": (
+        SHORTEST + "[fdb]\nageing_s = 0"
+    ),
+    "fdb.limit = -1: allowed is a whole number from 1 to 10000000": SHORTEST + "[fdb]\nlimit = -1",
+    "segment.vni: missing": SHORTEST + '[[segment]]\ngroup = "239.1.1.10"',
+    "segment.group: missing": SHORTEST + "[[segment]]\nvni = 10",
+    "segment.vni = 16777216: allowed is a whole number from 0 to 16777215": (
+        segment("vni = 16777216")
+    ),
+    "segment.vni = -1: allowed is a whole number from 0 to 16777215": segment("vni = -1"),
+    f"segment.group = '192.0.2.1': allowed is {A_GROUP}": segment('group = "192.0.2.1"'),
+    "segment.group = 'ff05::1': allowed is an IPv4 multicast group": segment('group = "ff05::1"'),
+    "segment.vlan = 0: allowed is a whole number from 1 to 4094": segment("vlan = 0"),
+    "segment.vlan = 4095: allowed is a whole number from 1 to 4094": segment("vlan = 4095"),
+    "segment.port = 'trunk9': allowed is one of trunk0": segment('port = "trunk9"'),
+    """segment.inner_tags = 'keep': allowed is "strip" or "carry\"""": (
+        segment('inner_tags = "keep"')
+    ),
+    "segment.tag: unknown; allowed: vlan, inner_tags, vni, group, port": segment("tag = 5"),
+    "segment.port: missing": SHORTEST + '[[port]]\ninterface = "trunk1"\n' + SEGMENT,
+    "segment.vni = 10: there twice; allowed is once": (
+        SHORTEST + SEGMENT + "vlan = 1\n" + SEGMENT + "vlan = 2\n"
+    ),
+    "segment.vlan = 1 of port trunk0: there twice; allowed is once": (
+        SHORTEST + SEGMENT + "vlan = 1\n" + SEGMENT.replace("vni = 10", "vni = 11") + "vlan = 1\n"
+    ),
+    "port.interface = trunk0: there twice; allowed is once": SHORTEST + PORT,
+    "port.interface = 'eth0': allowed is any but underlay.interface": (
+        UNDERLAY + '[[port]]\ninterface = "eth0"\n'
+    ),
+    "static.mac: missing": SHORTEST + SEGMENT + '[[static]]\nvni = 10\nremote = "192.0.2.13"\n',
+    "static.mac = '2:c': allowed is a MAC such as 02:00:00:00:00:0a": static('mac = "2:c"'),
+    "static.mac = '01:00:5e:00:00:01': allowed is the MAC of one station, no group address": (
+        static('mac = "01:00:5e:00:00:01"')
+    ),
+    f"static.remote = '239.1.1.1': allowed is {ONE_HOST}": static('remote = "239.1.1.1"'),
+    "static.remote = '192.0.2.11': allowed is any but underlay.local": (
+        static('remote = "192.0.2.11"')
+    ),
+    "static.vni = 11: allowed is a VNI that a [[segment]] has": static("vni = 11"),
+    "static.mac = 02:00:00:00:00:0c of vni 10: there twice; allowed is once": (
+        SHORTEST + SEGMENT + STATIC + STATIC
+    ),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_mistake_is_named_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(REFUSED[text])
+    assert str(refused.value) == text
+
+
+def test_the_same_mac_may_be_static_in_two_vnis_and_a_vlan_on_two_ports() -> None:
+    other = SEGMENT.replace("vni = 10", "vni = 11")
+    second_port = '[[port]]\ninterface = "trunk1"\n'
+    config = parse(
+        SHORTEST + second_port
+        + SEGMENT + 'vlan = 1\nport = "trunk0"\n' + other + 'vlan = 1\nport = "trunk1"\n'
+        + STATIC + STATIC.replace("vni = 10", "vni = 11")
+    )  # fmt: skip
+    assert len(config.segments) == len(config.static) == 2
+
+
+def test_what_is_no_toml_says_where() -> None:
+    with pytest.raises(ConfigError, match=r"^no TOML: .*line 2"):
+        parse('name = "hv1"\n[underlay\n')
+
+
+def test_five_thousand_segments_are_read() -> None:
+    many = "".join(
+        f'[[segment]]\nvni = {vni}\nvlan = {vni % 4094 + 1}\ngroup = "239.1.{vni % 250}.1"\n'
+        f'port = "trunk{vni // 4094}"\n'
+        for vni in range(5000)
+    )
+    config = parse(SHORTEST + '[[port]]\ninterface = "trunk1"\n' + many)
+    assert [each.vni for each in config.segments] == list(range(5000))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff", "no TOML: byte 0 is not UTF-8"),
+        (b"name = 3\n[[port]]\ninterface='p'", "name = 3: allowed is a text"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_is_one_line_and_status_2(
+    content: bytes | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hv1.toml"
+    if content is not None:
+        path.write_bytes(content)
+    assert launch(str(path)) == 2
+    assert capsys.readouterr().err == f"vtep: error: {path}: {words}\n"
+
+
+def test_a_machine_that_lacks_the_interface_is_one_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hv1.toml"
+    path.write_text(SHORTEST.replace("eth0", "no-such-nic"))
+    assert launch(str(path)) == 1
+    assert capsys.readouterr().err == ("vtep: error: underlay no-such-nic: no such interface\n")
