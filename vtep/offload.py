@@ -19,6 +19,7 @@ _GSO_ECN = 0x80
 _GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_UDP = 0, 1, 4, 5
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")
+_LONGEST_PACKET = 65_535
 _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
 
@@ -47,7 +48,7 @@ def finish(offload: Offload, frame: bytes) -> list[bytes] | None:
     """The frames as they go on the wire; None where the work is of an unknown or broken kind."""
     kind = offload.gso_type & ~_GSO_ECN
     if kind == _GSO_NONE:
-        return _complete(offload, frame)
+        return _complete(offload, frame) if offload.flags & _NEEDS_CHECKSUM else [frame]
     layout = _Layout.find(offload, frame, kind)
     return None if layout is None else layout.cut(offload.segment_size)
 
@@ -89,10 +90,15 @@ class _Layout:
             return None
         if not network + 20 <= transport <= len(frame) - shortest:
             return None
-        length = (frame[transport + 12] >> 4) * 4 if kind != _GSO_UDP else 8
-        if length < shortest or transport + length >= len(frame):
+        if not _is_network_header(frame[network:transport], kind):
             return None
-        return cls(frame, network, transport, transport + length, kind)
+        length = (frame[transport + 12] >> 4) * 4 if kind != _GSO_UDP else 8
+        payload = transport + length
+        if length < shortest or payload >= len(frame):
+            return None
+        if payload - network + min(offload.segment_size, len(frame) - payload) > _LONGEST_PACKET:
+            return None
+        return cls(frame, network, transport, payload, kind)
 
     def cut(self, size: int) -> list[bytes]:
         """Frames of at most `size` bytes of payload, each with lengths and checksums of its own."""
@@ -142,6 +148,14 @@ class _Layout:
         addresses = (8, 40) if self.ipv6 else (12, 20)
         start, end = (self.network + offset for offset in addresses)
         return ones_sum(self.frame[start:end]) + (6 if self.tcp else 17) + length
+
+
+def _is_network_header(header: bytes, kind: int) -> bool:
+    """Whether the bytes before the transport header are the IP header that the kind names."""
+    version = header[0] >> 4
+    if version == 4 and kind != _GSO_TCPV6:
+        return (header[0] & 0x0F) * 4 == len(header)
+    return version == 6 and kind != _GSO_TCPV4 and len(header) >= 40
 
 
 def _network_offset(frame: bytes) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, UDP, IPOption_NOP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
@@ -85,7 +85,7 @@ def test_all_fragments_have_one_port_over_ipv6() -> None:
 
 def test_ip_options_do_not_hide_the_ports() -> None:
     def with_options(sport: int) -> bytes:
-        head = IP(src="10.0.0.1", dst="10.0.0.2", options=[("NOP")] * 4)
+        head = IP(src="10.0.0.1", dst="10.0.0.2", options=[IPOption_NOP()] * 4)
         return bytes(Ether(src=A, dst=B) / head / UDP(sport=sport, dport=2))
 
     assert len({flow_hash(with_options(sport)) for sport in range(10)}) == 10
