@@ -117,8 +117,8 @@ class _Commands:
 
     def _segment(self, vni: int) -> Segment:
         try:
-            return self._core.segments.by_vni[vni]
-        except (KeyError, TypeError):
+            return self._core.segments.by_vni[_checked(config.vni, "vni", vni)]
+        except KeyError:
             raise Refused(f"vni = {vni!r}: this VTEP does not carry it") from None
 
     # -- changing
@@ -131,7 +131,7 @@ class _Commands:
             self._segment(vni)
         return {"removed": self._core.flush(vni, chosen, time.monotonic())}
 
-    def vni_add(self, _client: Client, **row: Any) -> dict[str, Any]:
+    def vni_add(self, _client: Client, /, **row: Any) -> dict[str, Any]:
         try:
             segment = config.segment(row, self._vtep.ports)
             if segment.port not in self._vtep.ports:
@@ -156,6 +156,8 @@ class _Commands:
     def static_add(self, _client: Client, vni: int, mac: str, remote: str) -> dict[str, Any]:
         self._segment(vni)
         checked = _checked(config.mac, "mac", mac), _checked(config.address, "remote", remote)
+        if remote == self._core.options.local:
+            raise Refused(f"remote = {remote!r}: allowed is any but this VTEP's own address")
         self._core.set_static(vni, *checked, time.monotonic())
         return {}
 
@@ -172,18 +174,21 @@ class _Commands:
 
     def events(self, client: Client, initial: bool = False) -> None:
         """Stream events to the client until it leaves."""
-        client.send({"ok": True, "result": {}})
-        offset = time.time() - time.monotonic()
+        if client.on_close is not None:
+            raise Refused("events: on this connection already")
+        wants_initial = _checked(config.flag, "initial", initial)
+        name, offset = self._vtep.name, time.time() - time.monotonic()
 
-        def tell(event: Event, initial: bool = False) -> None:
-            client.stream(lambda: event.as_json(self._vtep.name, offset, initial))
+        def tell(event: Event) -> None:
+            client.stream(lambda: event.as_json(name, offset, False))
 
-        if initial:
-            for event in self._core.initial_events(time.monotonic()):
-                tell(event, initial=True)
         self._watchers.append(tell)
-        client.on_close = lambda: self._forget(tell)
         self._core.observer = self._tell_all
+        client.on_close = lambda: self._forget(tell)
+        client.send({"ok": True, "result": {}})
+        if wants_initial:
+            for event in self._core.initial_events(time.monotonic()):
+                client.send(event.as_json(name, offset, True))
 
     def _forget(self, watcher: Callable[[Event], None]) -> None:
         self._watchers.remove(watcher)

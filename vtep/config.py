@@ -63,6 +63,11 @@ def whole(key: str, value: object, low: int, high: int) -> int:
     return value
 
 
+def vni(key: str, value: object) -> int:
+    """A checked VNI."""
+    return whole(key, value, 0, LAST_VNI)
+
+
 def flag(key: str, value: object) -> bool:
     """A checked true or false."""
     if not isinstance(value, bool):
@@ -293,7 +298,7 @@ def segment(row: Mapping[str, Any], ports: tuple[str, ...]) -> SegmentConfig:
         raise refuse("segment.inner_tags", tags, '"strip" or "carry"')
     default = (ports[0],) if len(ports) == 1 else ()
     config = SegmentConfig(
-        vni=whole("segment.vni", table.take("vni"), 0, LAST_VNI),
+        vni=vni("segment.vni", table.take("vni")),
         group=group("segment.group", table.take("group")),
         vlan=None if vlan is None else whole("segment.vlan", vlan, 1, LAST_VLAN),
         port=text("segment.port", table.take("port", *default)),
@@ -305,7 +310,7 @@ def segment(row: Mapping[str, Any], ports: tuple[str, ...]) -> SegmentConfig:
 
 def _static(table: _Table) -> StaticConfig:
     config = StaticConfig(
-        vni=whole("static.vni", table.take("vni"), 0, LAST_VNI),
+        vni=vni("static.vni", table.take("vni")),
         mac=mac("static.mac", table.take("mac")),
         remote=address("static.remote", table.take("remote")),
     )

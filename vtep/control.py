@@ -40,7 +40,10 @@ class Control:
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self, _mask: int) -> None:
-        peer, _ = self._listener.accept()
+        try:
+            peer, _ = self._listener.accept()
+        except OSError:
+            return  # the asker has gone again, or we have too many
         self._clients.add(Client(peer, self._selector, self._commands, self._clients.discard))
 
     def close(self) -> None:
@@ -54,25 +57,31 @@ class Control:
 
 def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    if path.exists():
-        try:
-            listener.connect(str(path))
-        except OSError:
-            path.unlink()  # left by an agent that died
-        else:
-            raise StartError(f"control {path}: another agent listens there")
-        listener.close()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
+        _clear_away(path)
         listener.bind(str(path))
     except OSError as error:
-        raise StartError(f"control {path}: {error.strerror}") from None
+        listener.close()
+        raise StartError(f"control {path}: {error.strerror or error}") from None
     finally:
         os.umask(mask)
     listener.listen(64)
     listener.setblocking(False)
     return listener
+
+
+def _clear_away(path: Path) -> None:
+    """Remove the socket of an agent that died, and nothing else."""
+    if not path.is_socket():
+        return  # bind says what is wrong with it, if there is something
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise StartError(f"control {path}: another agent listens there")
 
 
 class Client:
@@ -96,10 +105,16 @@ class Client:
         peer.setblocking(False)
         selector.register(peer, selectors.EVENT_READ, self._ready)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has been let go of."""
+        return self._peer.fileno() < 0
+
     def _ready(self, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
+        if mask & selectors.EVENT_WRITE and not self.closed:
             self._flush()
-        if mask & selectors.EVENT_READ:
+            self._work()
+        if mask & selectors.EVENT_READ and not self.closed:
             self._read()
 
     def _read(self) -> None:
@@ -109,22 +124,32 @@ class Client:
             return
         except OSError:
             arrived = b""
-        self._received += arrived
-        if not arrived or len(self._received) > _LONGEST_REQUEST:
+        if not arrived:
             self.close()
             return
-        *lines, self._received = self._received.split(b"\n")
-        for line in lines:
+        self._received += arrived
+        self._work()
+        if len(self._received) > _LONGEST_REQUEST and b"\n" not in self._received:
+            self.send({"ok": False, "error": f"a request has at most {_LONGEST_REQUEST} bytes"})
+            self.close()
+
+    def _work(self) -> None:
+        """Answer the requests that are complete, as long as the asker takes the answers."""
+        while not self.closed and len(self._waiting) <= _BACKLOG:
+            line, end, rest = self._received.partition(b"\n")
+            if not end:
+                return
+            self._received = rest
             self._answer(line)
 
     def _answer(self, line: bytes) -> None:
         try:
             request = json.loads(line)
             name = request.pop("do")
-        except (ValueError, AttributeError, KeyError):
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             self.send({"ok": False, "error": 'a request is {"do": COMMAND, ...} in one line'})
             return
-        command = self._commands.get(name)
+        command = self._commands.get(name) if isinstance(name, str) else None
         if command is None:
             allowed = ", ".join(self._commands)
             self.send({"ok": False, "error": f"do = {name!r}: allowed is {allowed}"})
@@ -155,14 +180,20 @@ class Client:
         if len(self._waiting) > _BACKLOG:
             self._lost += 1
             return
-        if self._lost:
-            self._waiting += b'{"decision": "lost", "count": %d}\n' % self._lost
-            self._lost = 0
+        self._admit_lost()
         self.send(document())
+
+    def _admit_lost(self) -> bool:
+        """Queue the record of what was lost; whether there was anything."""
+        if not self._lost:
+            return False
+        self._waiting += b'{"decision": "lost", "count": %d}\n' % self._lost
+        self._lost = 0
+        return True
 
     def _flush(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self._admit_lost():
                 sent = self._peer.send(self._waiting)
                 del self._waiting[:sent]
         except BlockingIOError:
@@ -170,18 +201,20 @@ class Client:
         except OSError:
             self.close()
             return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._waiting else 0)
+        wanted = selectors.EVENT_WRITE if self._waiting else selectors.EVENT_READ
+        if len(self._waiting) <= _BACKLOG:
+            wanted |= selectors.EVENT_READ
         self._selector.modify(self._peer, wanted, self._ready)
 
     def flush_and_close(self) -> None:
         """Send what can be sent at once, then close."""
-        if self._peer.fileno() >= 0:
+        if not self.closed:
             self._flush()
         self.close()
 
     def close(self) -> None:
         """Let go of the connection, once."""
-        if self._peer.fileno() < 0:
+        if self.closed:
             return
         self._selector.unregister(self._peer)
         self._peer.close()
