@@ -76,10 +76,13 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
 
 @needs_root
 def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> None:
-    done = as_nobody(f"{' '.join(VXLAB)} up three_vteps -d", "600", base)
-    assert done.returncode == 1
-    assert "sudo chmod 0666 /dev/net/tun" in done.stderr
+    done = as_nobody(f"{' '.join(VXLAB)} demo", "600", base)
     assert "Traceback" not in done.stderr
+    if Path("/sys/module/openvswitch").is_dir():  # the kernel's datapath needs no tun device
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        assert done.returncode == 1
+        assert "sudo chmod 0666 /dev/net/tun" in done.stderr
 
 
 PLAIN_MININET = """

@@ -27,19 +27,16 @@ Report = Callable[[dict[str, Any]], None]
 def choose_datapath() -> str:
     """Open vSwitch's datapath for a lab here: "kernel" where its module is there, else "user".
 
-    An ordinary user gets the userspace one where /dev/net/tun allows it. LabError with the cure
-    where neither can run.
+    Root loads the module if it can; loaded, it serves user namespaces as well. LabError with the
+    cure where neither datapath can run.
     """
     module = Path("/sys/module/openvswitch")
-    if os.geteuid() == 0:
-        if not module.is_dir():
-            subprocess.run(["modprobe", "-q", "openvswitch"], capture_output=True, check=False)
-        if module.is_dir():
-            return "kernel"
-    if _tun_opens():
-        return "user"
+    if os.geteuid() == 0 and not module.is_dir():
+        subprocess.run(["modprobe", "-q", "openvswitch"], capture_output=True, check=False)
     if module.is_dir():
         return "kernel"
+    if _tun_opens():
+        return "user"
     raise LabError(_tun_cure())
 
 

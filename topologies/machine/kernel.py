@@ -55,29 +55,22 @@ def _link(kind: str, needed: bool, use: str, *options: str) -> Callable[[Probes]
 
 
 def _module(probes: Probes) -> bool:
-    """Whether Open vSwitch's kernel module is loaded, or root can load it."""
+    """Whether Open vSwitch's kernel module is loaded, or root can load it: a lab then uses it."""
     if probes.exists("/sys/module/openvswitch"):
         return True
     return probes.root() and probes.run("modprobe", "-n", "openvswitch") is not None
 
 
-def _kernel_datapath(probes: Probes) -> bool:
-    """Whether a lab started now would use the kernel datapath: root does where it can."""
-    return _module(probes) and (probes.root() or not probes.opens(TUN))
-
-
 def _datapath(probes: Probes) -> Check:
     name = "openvswitch module"
-    if _kernel_datapath(probes):
+    if _module(probes):
         return found(name, "Open vSwitch uses its kernel datapath", needed=False)
     detail = "Open vSwitch uses its userspace datapath"
-    if _module(probes):
-        return found(name, f"there, but {detail} for an ordinary user", needed=False)
     return lacking(name, detail, "sudo modprobe openvswitch", needed=False)
 
 
 def _tun(probes: Probes) -> Check:
-    needed = not _kernel_datapath(probes)
+    needed = not _module(probes)
     if probes.opens(TUN):
         return found(TUN, "this user may open it", needed)
     if not probes.exists(TUN):

@@ -115,7 +115,7 @@ def test_root_needs_no_user_namespace() -> None:
     [
         (True, True, False, "kernel", False),
         (True, True, True, "kernel", False),
-        (False, True, True, "userspace", True),
+        (False, True, True, "kernel", False),
         (False, True, False, "kernel", False),
         (False, False, True, "userspace", True),
     ],
