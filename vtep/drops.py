@@ -17,7 +17,7 @@ class DropReason(IntEnum):
     UNKNOWN_VLAN = 1  # no segment has this VLAN of this port
     LOCAL_DESTINATION = 2  # the destination is behind the port the frame came from
     STATIC_CONFLICT = 3  # the source contradicts a static row; both directions
-    TOO_BIG = 4  # does not fit the underlay, and a VTEP never fragments (RFC 7348 section 4.3)
+    TOO_BIG = 4  # does not fit the underlay (never fragmented, RFC 7348 section 4.3), or the port
     UNSUPPORTED_OFFLOAD = 5  # a super-frame of a kind that cannot be finished
     # to the underlay
     UNDERLAY_BUSY = 6  # the kernel's queue was full

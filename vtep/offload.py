@@ -20,6 +20,7 @@ _GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_UDP = 0, 1, 4, 5
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")
 _LONGEST_PACKET = 65_535
+_TCP, _UDP = 6, 17
 _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
 
@@ -42,6 +43,11 @@ class Offload(NamedTuple):
 def parse(header: bytes | memoryview) -> Offload:
     """Read the ten bytes."""
     return Offload(*_HEADER.unpack_from(header))
+
+
+def pack(offload: Offload) -> bytes:
+    """Write the ten bytes."""
+    return _HEADER.pack(*offload)
 
 
 def finish(offload: Offload, frame: bytes) -> list[bytes] | None:
@@ -148,6 +154,60 @@ class _Layout:
         addresses = (8, 40) if self.ipv6 else (12, 20)
         start, end = (self.network + offset for offset in addresses)
         return ones_sum(self.frame[start:end]) + (6 if self.tcp else 17) + length
+
+
+def unfinished(frame: bytes, mtu: int) -> Offload | None:
+    """What a frame out of a tunnel still lacks: a checksum, or the cutting; None if nothing.
+
+    Between VTEPs of one machine nobody computes inner checksums or cuts super-frames: virtual
+    links pass them on undone, and a UDP socket does not say so. The undone checksum is that of
+    the pseudo-header; where a right one happens to be the same, computing it again is harmless.
+    mtu: of the interface the frame is for, in bytes.
+    """
+    network = _network_offset(frame)
+    found = _transport(frame, network)
+    if found is None:
+        return None
+    transport, protocol, addresses, end = found
+    offset = 16 if protocol == _TCP else 6
+    if transport + offset + 2 > end:
+        return None
+    pseudo = (ones_sum(addresses) + protocol + end - transport) % 0xFFFF
+    if _SHORT.unpack_from(frame, transport + offset)[0] % 0xFFFF != pseudo:
+        return None
+    left = Offload(_NEEDS_CHECKSUM, _GSO_NONE, 0, 0, transport, offset)
+    if end - network <= mtu or protocol != _TCP:
+        return left
+    payload = transport + (frame[transport + 12] >> 4) * 4
+    if payload < transport + 20 or payload - network >= mtu:
+        return None
+    kind = _GSO_TCPV4 if len(addresses) == 8 else _GSO_TCPV6
+    kind |= _GSO_ECN if frame[transport + 13] & _CWR else 0
+    return left._replace(
+        gso_type=kind, header_length=payload, segment_size=mtu - (payload - network)
+    )
+
+
+def _transport(frame: bytes, network: int) -> tuple[int, int, bytes, int] | None:
+    """Where TCP or UDP begins, which of them, both addresses, and where the packet ends."""
+    kind = frame[network - 2 : network]
+    if kind == b"\x08\x00" and len(frame) >= network + 20:
+        start = network + (frame[network] & 0x0F) * 4
+        end = network + int(_SHORT.unpack_from(frame, network + 2)[0])
+        protocol = frame[network + 9]
+        addresses = frame[network + 12 : network + 20]
+        if start < network + 20 or _SHORT.unpack_from(frame, network + 6)[0] & 0x3FFF:
+            return None  # a fragment has no checksum of its own
+    elif kind == b"\x86\xdd" and len(frame) >= network + 40:
+        start = network + 40
+        end = start + int(_SHORT.unpack_from(frame, network + 4)[0])
+        protocol = frame[network + 6]
+        addresses = frame[network + 8 : network + 40]
+    else:
+        return None
+    if protocol not in (_TCP, _UDP) or end > len(frame):
+        return None
+    return start, protocol, addresses, end
 
 
 def _is_network_header(header: bytes, kind: int) -> bool:

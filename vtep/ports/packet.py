@@ -7,6 +7,7 @@ over super-frames and partial checksums (PACKET_VNET_HDR): what leaves this file
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ _ETH_P_ALL = 3
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _VNET_HDR, _IGNORE_OUTGOING = 1, 6, 8, 15, 23
 _MR_PROMISC = 1
+_SIOCGIFMTU = 0x8921
 _TP_STATUS_VLAN_VALID = 0x10
 _AUX = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 _RECEIVE_BUFFER = 8 << 20
@@ -56,6 +58,8 @@ class PacketPort:
         promiscuous = struct.pack("=iHH8s", self._index, _MR_PROMISC, 0, b"")
         self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, promiscuous)
         self._socket.bind((self.interface, _ETH_P_ALL))
+        request = struct.pack("16si", self.interface.encode(), 0)
+        self._mtu = int(struct.unpack("16si", fcntl.ioctl(self._socket, _SIOCGIFMTU, request))[1])
 
     def fileno(self) -> int:
         """For selectors."""
@@ -95,12 +99,16 @@ class PacketPort:
 
     def write(self, vlan: int | None, frame: bytes) -> DropReason | None:
         """Hand a frame over, tagged with `vlan`; the reason if it could not be."""
-        parts = [_NO_OFFLOAD, frame]
-        if vlan is not None:
-            parts = [_NO_OFFLOAD, frame[:12], tag(vlan), frame[12:]]
+        left = offload.unfinished(frame, self._mtu)
+        if vlan is None:
+            parts = [_NO_OFFLOAD if left is None else offload.pack(left), frame]
+        else:
+            parts = [_tagged(left), frame[:12], tag(vlan), frame[12:]]
         try:
             self._socket.sendmsg(parts)
         except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                return DropReason.TOO_BIG
             busy = error.errno in (errno.EAGAIN, errno.ENOBUFS)
             return DropReason.PORT_BUSY if busy else DropReason.PORT_DOWN
         return None
@@ -113,6 +121,14 @@ class PacketPort:
     def close(self) -> None:
         """Close it."""
         self._socket.close()
+
+
+def _tagged(left: offload.Offload | None) -> bytes:
+    """The offload header of a frame whose headers a tag moves by four bytes."""
+    if left is None:
+        return _NO_OFFLOAD
+    length = left.header_length + 4 if left.header_length else 0
+    return offload.pack(left._replace(header_length=length, checksum_start=left.checksum_start + 4))
 
 
 def _vlan_of(extras: list[tuple[int, int, bytes]]) -> int | None:

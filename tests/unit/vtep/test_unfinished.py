@@ -1,0 +1,113 @@
+"""Frames out of a tunnel whose checksum nobody computed: seen, and described to the kernel."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+
+from tests.support.frames import arp_request, echo, tagged
+from vtep.offload import Offload, finish, pack, parse, unfinished
+from vtep.wire import ones_sum
+
+MTU = 1500
+MACS = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")  # given, so that Scapy asks nobody
+ENDS = {4: IP(src="10.0.0.1", dst="10.0.0.2"), 6: IPv6(src="2001:db8::1", dst="2001:db8::2")}
+NEEDS_CHECKSUM, TCP4, TCP6, ECN = 1, 1, 4, 0x80
+
+
+def whole(version: int, transport: Packet, payload: bytes) -> bytes:
+    return bytes(MACS / ENDS[version] / transport / payload)
+
+
+def undone(frame: bytes, protocol: int = 6) -> bytes:
+    """The frame as a sender leaves it to its card: its checksum is the pseudo-header's sum."""
+    start, addresses = (34, frame[26:34]) if frame[12:14] == b"\x08\x00" else (54, frame[22:54])
+    place = start + (16 if protocol == 6 else 6)
+    pseudo = addresses + struct.pack("!HH", protocol, len(frame) - start)
+    return frame[:place] + ones_sum(pseudo).to_bytes(2, "big") + frame[place + 2 :]
+
+
+def described(frame: bytes) -> Offload:
+    left = unfinished(frame, MTU)
+    assert left is not None
+    return left
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(("layer", "protocol"), [(TCP, 6), (UDP, 17)])
+@given(payload=st.binary(max_size=1400))
+def test_an_undone_checksum_is_described_so_that_it_comes_out_right(
+    version: int, layer: Any, protocol: int, payload: bytes
+) -> None:
+    frame = whole(version, layer(sport=5, dport=6), payload)
+    left = described(undone(frame, protocol))
+    assert (left.flags, left.gso_type) == (NEEDS_CHECKSUM, 0)
+    assert finish(left, undone(frame, protocol)) == [frame]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(payload=st.binary(max_size=1400))
+def test_a_finished_frame_stays_as_it_is(version: int, payload: bytes) -> None:
+    frame = whole(version, TCP(sport=5, dport=6), payload)
+    left = unfinished(frame, MTU)
+    assert left is None or finish(left, frame) == [frame]  # one in 65,535 looks undone
+
+
+@pytest.mark.parametrize(("version", "kind", "headers"), [(4, TCP4, 40), (6, TCP6, 60)])
+@pytest.mark.parametrize(("flags", "more"), [("A", 0), ("AEC", ECN)])
+def test_a_super_frame_is_to_be_cut_to_the_ports_mtu(
+    version: int, kind: int, headers: int, flags: str, more: int
+) -> None:
+    payload = bytes(range(256)) * 40
+    frame = undone(whole(version, TCP(sport=5, dport=6, flags=flags), payload))
+    left = described(frame)
+    assert (left.gso_type, left.segment_size) == (kind | more, MTU - headers)
+    assert left.header_length == 14 + headers
+    pieces = finish(left, frame)
+    assert pieces is not None
+    assert max(map(len, pieces)) == 14 + MTU
+    assert b"".join(piece[14 + headers :] for piece in pieces) == payload
+
+
+def test_a_tag_moves_everything_by_four_bytes() -> None:
+    frame = undone(whole(4, TCP(sport=5, dport=6), b"x"))
+    assert described(tagged(frame, 7)).checksum_start == described(frame).checksum_start + 4
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        arp_request(),
+        echo(),
+        whole(4, UDP(sport=5, dport=6, chksum=0), b"no checksum wanted"),
+        undone(bytes(MACS / IP(src="10.0.0.1", dst="10.0.0.2", flags="MF") / TCP() / b"xx")),
+        undone(whole(4, TCP(), b"cut short"))[:-1],
+        b"",
+        bytes(13),
+        b"\x81\x00" * 20,
+    ],
+)
+def test_what_has_no_undone_checksum_is_left_alone(frame: bytes) -> None:
+    assert unfinished(frame, MTU) is None
+
+
+@given(
+    head=st.sampled_from([bytes(12) + b"\x08\x00", bytes(12) + b"\x86\xdd", b""]),
+    first=st.sampled_from([b"\x45", b"\x4f", b"\x60", b"\x00"]),
+    rest=st.binary(max_size=90),
+)
+def test_no_bytes_raise(head: bytes, first: bytes, rest: bytes) -> None:
+    unfinished(head + first + rest, 68)
+
+
+def test_the_ten_bytes_are_read_as_they_are_written() -> None:
+    left = Offload(NEEDS_CHECKSUM, TCP4 | ECN, 54, 1448, 34, 16)
+    assert parse(pack(left)) == left
