@@ -126,6 +126,7 @@ REFUSED = {
     "strict": underlay("tll = 3"),
     "underlay = 3: allowed is a table [underlay]": "underlay = 3\n" + PORT,
     "port = 'trunk0': allowed is tables [[port]]": "port = 'trunk0'\n" + UNDERLAY,
+    "segment = [5]: allowed is tables [[segment]]": "segment = [5]\n" + SHORTEST,
     "name = '': allowed is a text": "name = ''\n" + SHORTEST,
     "name = 3: allowed is a text": "name = 3\n" + SHORTEST,
     "control = true: allowed is a text".replace("true", "True"): "control = true\n" + SHORTEST,

@@ -239,6 +239,12 @@ def test_the_socket_is_its_owners_alone_and_goes_at_the_end(tmp_path: Path) -> N
     assert asker.has_been_left() and not path.exists()
 
 
+def test_a_socket_that_somebody_removed_is_no_trouble_at_the_end(tmp_path: Path) -> None:
+    server = Server(tmp_path / "hv1.sock", COMMANDS)
+    server.path.unlink()
+    server.close()
+
+
 def listen(path: Path) -> Control:
     return Control(str(path), selectors.DefaultSelector(), COMMANDS)
 

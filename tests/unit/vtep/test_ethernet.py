@@ -91,6 +91,12 @@ def test_ip_options_do_not_hide_the_ports() -> None:
     assert len({flow_hash(with_options(sport)) for sport in range(10)}) == 10
 
 
+@pytest.mark.parametrize("make", [frames.udp, frames.udp6])
+def test_the_addresses_of_a_packet_without_ports_are_enough(make: Callable[..., bytes]) -> None:
+    head = make()[: 54 if make is frames.udp6 else 34]
+    assert flow_hash(head) == flow_hash(mac(frames.C) + head[6:]), "the MACs do not count"
+
+
 def test_a_ping_has_one_port_for_each_pair_of_hosts() -> None:
     assert flow_hash(frames.echo(size=8)) == flow_hash(frames.echo(size=1400))
     assert flow_hash(frames.echo(A, B)) != flow_hash(frames.echo(A, frames.C))

@@ -108,6 +108,22 @@ def test_any_frame_has_a_record(frame: bytes) -> None:
     assert json.dumps(record)
 
 
+@pytest.mark.parametrize(
+    ("length", "source", "destination"),
+    [
+        (5, None, None),
+        (6, None, "ff:ff:ff:ff:ff:ff"),
+        (11, None, "ff:ff:ff:ff:ff:ff"),
+        (12, A, "ff:ff:ff:ff:ff:ff"),
+    ],
+)
+def test_addresses_are_shown_as_far_as_the_frame_goes(
+    length: int, source: str | None, destination: str | None
+) -> None:
+    record = frame_as_json(frames.arp_request()[:length])
+    assert (record["source"], record["destination"]) == (source, destination)
+
+
 def test_no_event_is_made_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Event:
         raise AssertionError("an event was made")
