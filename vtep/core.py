@@ -34,6 +34,7 @@ from vtep.fdb import Fdb, Outcome, Row, Wheel
 from vtep.segments import Segment, Segments
 from vtep.wire import (
     FIRST_SOURCE_PORT,
+    LARGEST_PACKET,
     LAST_SOURCE_PORT,
     OUTER_LENGTH,
     PORT,
@@ -47,6 +48,7 @@ from vtep.wire import HEADER_LENGTH as VXLAN_LENGTH
 Observer = Callable[[Event], None]
 
 _NOTHING: tuple[Effect, ...] = ()
+_HEADERS_KEPT = 4096  # a segment; forged senders must not make the cache grow
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Options:
     strict: bool = False
     ageing_s: float = 300.0
     limit: int = 65_536
-    mtu: int = 65_535  # of the underlay interface; nothing larger is sent
+    mtu: int = LARGEST_PACKET  # of the underlay interface; nothing larger is sent
 
 
 class Core:
@@ -69,6 +71,7 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self._largest_frame = min(options.mtu, LARGEST_PACKET) - OUTER_LENGTH
         self.segments = Segments()
         self.nowhere = Counters()  # of what can be given to no segment
         self.observer: Observer | None = None
@@ -136,7 +139,7 @@ class Core:
 
     def _send(self, segment: Segment, row: Row, frame: bytes, now: float) -> Iterable[Effect]:
         assert row.remote is not None
-        if len(frame) + OUTER_LENGTH > self.options.mtu:
+        if len(frame) > self._largest_frame:
             return self._drop(segment, DropReason.TOO_BIG, now, frame)
         count(segment.counters.encapsulated, UNICAST, len(frame))
         why = "static" if row.static else "known_unicast"
@@ -144,7 +147,7 @@ class Core:
 
     def _flood(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
         """Broadcast, multicast, unknown unicast: exactly one packet, to the group (section 4.2)."""
-        if len(frame) + OUTER_LENGTH > self.options.mtu:
+        if len(frame) > self._largest_frame:
             return self._drop(segment, DropReason.TOO_BIG, now, frame)
         count(segment.counters.encapsulated, FLOOD, len(frame))
         if not is_group_address(frame[:6]):
@@ -159,6 +162,8 @@ class Core:
         options = self.options
         header = segment.headers.get(destination)
         if header is None:
+            if len(segment.headers) >= _HEADERS_KEPT:
+                segment.headers.clear()
             header = segment.headers[destination] = outer_header(
                 options.local, destination, segment.vni, options.ttl, options.port
             )

@@ -24,6 +24,7 @@ LAST_VNI = 0xFFFFFF  # section 4: 24 bit
 FIRST_SOURCE_PORT, LAST_SOURCE_PORT = 49152, 65535  # section 5: the dynamic range
 
 OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN, as built here
+LARGEST_PACKET = 65_535  # RFC 791: total length is 16 bit
 _UDP_OFFSET = 20
 _UDP_OVERHEAD = 16  # UDP + VXLAN headers
 _LENGTH = struct.Struct("!H")

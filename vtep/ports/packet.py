@@ -20,6 +20,7 @@ from vtep.ethernet import tag
 Frame = tuple[int | None, bytes]  # (VLAN of the tag it bore, frame without that tag)
 
 _ETH_P_ALL = 3
+_SO_RCVBUFFORCE = 33
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _VNET_HDR, _IGNORE_OUTGOING = 1, 6, 8, 15, 23
 _MR_PROMISC = 1
@@ -53,6 +54,10 @@ class PacketPort:
     def _configure(self) -> None:
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            pass  # within net.core.rmem_max, then
         for option in (_AUXDATA, _VNET_HDR, _IGNORE_OUTGOING):
             self._socket.setsockopt(_SOL_PACKET, option, 1)
         promiscuous = struct.pack("=iHH8s", self._index, _MR_PROMISC, 0, b"")
@@ -69,7 +74,7 @@ class PacketPort:
         """The frames of up to `limit` reads; a DropReason for one that cannot be finished."""
         for _ in range(limit):
             try:
-                length, extras, _, _ = self._socket.recvmsg_into([self._buffer], 64)
+                length, extras, flags, _ = self._socket.recvmsg_into([self._buffer], 64)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -77,6 +82,9 @@ class PacketPort:
                     yield DropReason.UNSUPPORTED_OFFLOAD
                     continue
                 return  # the interface is down; it may come back
+            if flags & socket.MSG_TRUNC:  # larger than an IP packet can be
+                yield DropReason.UNSUPPORTED_OFFLOAD
+                continue
             yield from self._frames(length, _vlan_of(extras))
 
     def _frames(self, length: int, vlan: int | None) -> Iterator[Frame | DropReason]:
