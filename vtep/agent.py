@@ -33,7 +33,7 @@ class Agent:
         self.name = config.name
         self.ports = config.ports
         self._underlay = Ipv4Underlay(
-            config.underlay.interface, config.underlay.local, config.underlay.port
+            config.underlay.interface, config.underlay.local, config.underlay.port, say
         )
         self._ports = [PacketPort(interface) for interface in config.ports]
         self.core = Core(_options(config, self._underlay.mtu))

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vtep.drops import DropReason
@@ -20,6 +20,7 @@ from vtep.errors import StartError
 Datagram = tuple[str, int, bool, bytes]  # (sender, source port, came to a group, payload)
 
 _RECEIVE_BUFFER = 16 << 20
+_SO_RCVBUFFORCE = 33
 _SEND_BUFFER = 4 << 20
 _LARGEST = 65_536
 _SO_MEMINFO = 55
@@ -34,8 +35,9 @@ _MEMBERSHIPS = Path("/proc/sys/net/ipv4/igmp_max_memberships")
 class Ipv4Underlay:
     """One NIC of the underlay."""
 
-    def __init__(self, interface: str, local: str, port: int) -> None:
-        """Open it; StartError names cause and cure."""
+    def __init__(self, interface: str, local: str, port: int, say: Callable[[str], None]) -> None:
+        """Open it; StartError names cause and cure. say: tells the log of a changed limit."""
+        self._say = say
         self.interface = interface
         self.local = local
         try:
@@ -46,6 +48,7 @@ class Ipv4Underlay:
             self._sender = self._open_sender()
         except PermissionError:
             raise StartError(f"underlay {interface}: needs root, or CAP_NET_RAW") from None
+        self._check_local()
         self._receiver = self._open_receiver(port)
         self._member_sockets: list[socket.socket] = []
         self._joined: dict[str, socket.socket] = {}
@@ -63,10 +66,25 @@ class Ipv4Underlay:
         sender.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)
         return sender
 
+    def _check_local(self) -> None:
+        """A mistyped address would send packets that nobody can answer."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((self.local, 0))
+            except OSError:
+                raise StartError(
+                    f"underlay.local {self.local}: no address of this host; "
+                    f"`ip address add {self.local}/24 dev {self.interface}` gives it one"
+                ) from None
+
     def _open_receiver(self, port: int) -> socket.socket:
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.setblocking(False)
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        try:
+            receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            pass  # within net.core.rmem_max, then
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.interface.encode())
         receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         try:
@@ -155,13 +173,17 @@ class Ipv4Underlay:
         try:
             if int(_MEMBERSHIPS.read_text()) < wanted:
                 _MEMBERSHIPS.write_text(str(_GROUPS_A_SOCKET))
+                self._say(f"raised net.ipv4.igmp_max_memberships to {_GROUPS_A_SOCKET}")
         except OSError:
             return
 
     def leave(self, group: str) -> None:
         """Cease to be a member."""
         holder = self._joined.pop(group)
-        holder.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, self._membership(group))
+        try:
+            holder.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, self._membership(group))
+        except OSError:
+            return  # the interface is gone, and the membership with it
 
     def kernel_groups(self) -> set[str]:
         """The groups the kernel has on this interface (/proc/net/igmp): the truth about joins."""
