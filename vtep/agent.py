@@ -132,17 +132,20 @@ class Agent:
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """Do what the core asks, and tell it what could not be done."""
         for effect in effects:
-            reason = None
             if isinstance(effect, ToUnderlay):
-                reason = self._underlay.send(effect.destination, effect.packet)
+                self._settle(effect, self._underlay.send(effect.destination, effect.packet))
             elif isinstance(effect, ToPort):
-                reason = self._ports[effect.port].write(effect.vlan, effect.frame)
+                self._settle(effect, self._ports[effect.port].write(effect.vlan, effect.frame))
             elif isinstance(effect, JoinGroup):
                 self._underlay.join(effect.group)
             elif isinstance(effect, LeaveGroup):
                 self._underlay.leave(effect.group)
-            if reason is not None and isinstance(effect, (ToUnderlay, ToPort)):
-                self.core.lost(effect.vni, reason, time.monotonic())
+
+    def _settle(self, effect: ToUnderlay | ToPort, reason: DropReason | None) -> None:
+        if reason is not None:
+            self.core.failed(effect, reason, time.monotonic())
+        elif effect.told is not None:
+            self.core.done(effect)
 
     def kernel_groups(self) -> set[str]:
         """The groups the kernel is a member of on the underlay interface."""

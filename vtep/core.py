@@ -7,14 +7,15 @@ Rules of this file:
 - a frame from a port goes to a port or into a tunnel; a frame from a tunnel never goes into one
   again, so two VTEPs cannot loop it (split horizon);
 - learning comes before delivery, and from received frames only (RFC 7348 section 4.1);
-- every decision is one event, told to the observer if there is one.
+- every decision is one event, told to the observer if there is one; that a frame was sent or
+  handed over is told when its edge has done it (`done`, `failed`): each frame has one fate.
 What this file must not know: how a frame is read or sent, who asks for a table, what time it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vtep import events
 from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
@@ -168,12 +169,14 @@ class Core:
                 options.local, destination, segment.vni, options.ttl, options.port
             )
         sport = source_port(flow_hash(frame), *options.source_ports)
+        flood = decision is events.FLOODED
+        told = None
         if self.observer is not None:
-            to = {"group" if decision is events.FLOODED else "remote": destination}
-            self._tell(now, decision, why, vni=segment.vni, vlan=segment.vlan, sport=sport,
-                       frame=frame, **to)  # fmt: skip
+            remote, group = (None, destination) if flood else (destination, None)
+            told = Event(now, decision, why, segment.vni, segment.vlan, remote=remote, group=group,
+                         sport=sport, frame=frame)  # fmt: skip
         packet = encapsulate(header, frame, sport, options.udp_checksum)
-        return (ToUnderlay(destination, packet, segment.vni),)
+        return (ToUnderlay(destination, packet, segment.vni, flood, told),)
 
     # -- from the tunnel side
 
@@ -195,10 +198,12 @@ class Core:
                 segment, DropReason.STATIC_CONFLICT, now, frame, remote=sender, sport=sport
             )
         count(segment.counters.decapsulated, FLOOD if to_group else UNICAST, len(frame))
+        told = None
         if self.observer is not None:
-            self._tell(now, events.DELIVERED, "flood" if to_group else "unicast", vni=vni,
-                       vlan=segment.vlan, remote=sender, sport=sport, frame=frame)  # fmt: skip
-        return (ToPort(segment.port, segment.vlan, frame, vni),)
+            why = "flood" if to_group else "unicast"
+            told = Event(now, events.DELIVERED, why, vni, segment.vlan, remote=sender, sport=sport,
+                         frame=frame)  # fmt: skip
+        return (ToPort(segment.port, segment.vlan, frame, vni, to_group, told),)
 
     def _distrust(self, sender: str, segment: Segment | None, frame: bytes) -> DropReason | None:
         """Why a decapsulated frame must not go on, if it must not."""
@@ -256,8 +261,26 @@ class Core:
 
     # -- what the edges report back
 
+    def done(self, effect: ToPort | ToUnderlay) -> None:
+        """An edge has carried out an effect."""
+        if effect.told is not None and self.observer is not None:
+            self.observer(effect.told)
+
+    def failed(self, effect: ToPort | ToUnderlay, reason: DropReason, now: float) -> None:
+        """An edge could not carry out an effect: the frame was dropped after all."""
+        segment = self.segments.by_vni.get(effect.vni)
+        if segment is not None:
+            counters, kind = segment.counters, FLOOD if effect.flood else UNICAST
+            if isinstance(effect, ToPort):
+                count(counters.decapsulated, kind, len(effect.frame), -1)
+            else:
+                count(counters.encapsulated, kind, len(effect.packet) - OUTER_LENGTH, -1)
+        (segment.counters if segment else self.nowhere).drops[reason] += 1
+        if effect.told is not None and self.observer is not None:
+            self.observer(replace(effect.told, now=now, decision=events.DROPPED, why=reason.label))
+
     def lost(self, vni: int | None, reason: DropReason, now: float, times: int = 1) -> None:
-        """An edge could not carry out an effect, or lost what it should have read."""
+        """An edge lost what it should have read."""
         segment = self.segments.by_vni.get(vni) if vni is not None else None
         counters = segment.counters if segment else self.nowhere
         counters.drops[reason] += times

@@ -68,10 +68,10 @@ class Counters:
 UNICAST, FLOOD = 0, 2  # where a way's packets and bytes stand in Counters
 
 
-def count(way: list[int], kind: int, length: int) -> None:
-    """Count one frame of `length` bytes under UNICAST or FLOOD."""
-    way[kind] += 1
-    way[kind + 1] += length
+def count(way: list[int], kind: int, length: int, times: int = 1) -> None:
+    """Count one frame of `length` bytes under UNICAST or FLOOD; times -1 takes it back."""
+    way[kind] += times
+    way[kind + 1] += times * length
 
 
 def _ways(way: list[int]) -> dict[str, dict[str, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, NewType
 
+from vtep.events import Event
+
 PortId = NewType("PortId", int)
 
 
@@ -14,6 +16,8 @@ class ToPort(NamedTuple):
     vlan: int | None
     frame: bytes
     vni: int
+    flood: bool  # whether it came to the group
+    told: Event | None  # for the observer, once it is done
 
 
 class ToUnderlay(NamedTuple):
@@ -22,6 +26,8 @@ class ToUnderlay(NamedTuple):
     destination: str
     packet: bytearray
     vni: int
+    flood: bool
+    told: Event | None  # for the observer, once it is done
 
 
 class JoinGroup(NamedTuple):

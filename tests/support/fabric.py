@@ -174,9 +174,11 @@ class Fabric:
             if isinstance(effect, ToUnderlay):
                 self._underway.append(_on_wire(effect))
                 self.wire.append(self._underway[-1])
+                self.cores[vtep].done(effect)
             elif isinstance(effect, ToPort):
                 assert effect.port == TRUNK
                 self.handed.append(Handed(vtep, effect.vni, effect.vlan, effect.frame))
+                self.cores[vtep].done(effect)
             elif isinstance(effect, JoinGroup):
                 members = self.members.setdefault(effect.group, set())
                 assert vtep not in members, f"VTEP {vtep} joined {effect.group} twice"

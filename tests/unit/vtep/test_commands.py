@@ -45,6 +45,8 @@ class FakeVtep:
                 self.groups.add(effect.group)
             elif isinstance(effect, LeaveGroup):
                 self.groups.remove(effect.group)
+            else:
+                self.core.done(effect)
 
     def kernel_groups(self) -> set[str]:
         return self.groups
@@ -54,10 +56,11 @@ class FakeVtep:
 
     def hear(self, sender: str, frame: bytes, vni: int = 10) -> None:
         datagram = b"\x08\0\0\0" + vni.to_bytes(3, "big") + b"\0" + frame
-        self.core.datagram_from_underlay(sender, 50_000, True, datagram, time.monotonic())
+        now = time.monotonic()
+        self.carry_out(self.core.datagram_from_underlay(sender, 50_000, True, datagram, now))
 
     def send(self, frame: bytes) -> None:
-        self.core.frame_from_port(TRUNK, 1, frame, time.monotonic())
+        self.carry_out(self.core.frame_from_port(TRUNK, 1, frame, time.monotonic()))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.fabric import TRUNK, Fabric, address
 from vtep.drops import FLOOD, UNICAST
-from vtep.effects import ToUnderlay
+from vtep.effects import ToPort, ToUnderlay
 
 VNIS = {1: 10, 2: 20, 3: 0xFFFFFF}  # by VLAN
 VLANS = {vni: vlan for vlan, vni in VNIS.items()}
@@ -150,6 +150,9 @@ def test_any_bytes_from_either_side_end_in_exactly_one_count_and_one_event(
         else:
             effects = list(core.datagram_from_underlay(sender, 50_000, to_group, data, fabric.now))
             assert not any(isinstance(each, ToUnderlay) for each in effects), "tunnel to tunnel"
+        for effect in effects:
+            assert isinstance(effect, ToPort | ToUnderlay)
+            core.done(effect)
         assert total(fabric, 1) == number + 1
         assert len(fabric.fates(1)) == number + 1
         assert len(effects) == (fabric.fates(1)[-1] != "dropped")
@@ -173,5 +176,6 @@ def test_an_observer_changes_nothing(
             else list(fabric.cores[1].datagram_from_underlay(sender, 1, to_group, data, 0.0))
             for fabric in (watched, alone)
         ]
-        assert made[0] == made[1]
+        seen, unseen = made
+        assert [each._replace(told=None) for each in seen] == unseen
     assert watched.drops(1) == alone.drops(1)
