@@ -19,7 +19,10 @@ from vtep.core import Core, Options
 from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.ports.packet import PacketPort
+from vtep.underlay.base import Underlay
 from vtep.underlay.ipv4 import Ipv4Underlay
+from vtep.underlay.ipv6 import Ipv6Underlay
+from vtep.wire import is_ipv6
 
 BATCH = 64  # reads of one descriptor before the others get their turn
 _OVERRUN_EVERY_S = 1.0
@@ -32,9 +35,9 @@ class Agent:
         """Open everything and carry the configured segments; StartError says what is in the way."""
         self.name = config.name
         self.ports = config.ports
-        self._underlay = Ipv4Underlay(
-            config.underlay.interface, config.underlay.local, config.underlay.port, say
-        )
+        underlay = config.underlay
+        kind = Ipv6Underlay if is_ipv6(underlay.local) else Ipv4Underlay
+        self._underlay: Underlay = kind(underlay.interface, underlay.local, underlay.port, say)
         self._ports = [PacketPort(interface) for interface in config.ports]
         self.core = Core(_options(config, self._underlay.mtu))
         self._selector = selectors.DefaultSelector()
@@ -49,12 +52,9 @@ class Agent:
         now = time.monotonic()
         for segment in config.segments:
             port = PortId(self.ports.index(segment.port))
-            effects = self.core.add_segment(
-                segment.vni, segment.group, port, segment.vlan, segment.carry_tags, now
-            )
-            self.carry_out(effects)
+            self.carry_out(self.core.add_segment(commands.carried(segment, port), now))
         for row in config.static:
-            self.core.set_static(row.vni, row.mac, row.remote, now)
+            self.core.set_static(row.vni, row.mac, row.remote, now, add=True)
 
     # -- the loop
 
@@ -115,8 +115,10 @@ class Agent:
 
     def _underlay_ready(self, _mask: int) -> None:
         now = time.monotonic()
-        for sender, sport, to_group, datagram in self._underlay.receive(BATCH):
-            self.carry_out(self.core.datagram_from_underlay(sender, sport, to_group, datagram, now))
+        for sender, sport, to_group, octet, datagram in self._underlay.receive(BATCH):
+            self.carry_out(
+                self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
+            )
 
     def port_ready(self, number: PortId, port: PacketPort) -> None:
         """Frames wait at a port."""
@@ -168,6 +170,10 @@ def _options(config: Config, mtu: int) -> Options:
         local=underlay.local,
         port=underlay.port,
         ttl=underlay.ttl,
+        dscp=underlay.dscp,
+        df=underlay.df,
+        icmp_too_big=underlay.icmp_too_big,
+        trusted=frozenset(underlay.trusted),
         udp_checksum=underlay.udp_checksum,
         source_ports=underlay.source_ports,
         strict=underlay.strict,

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from vtep import config
-from vtep.config import ConfigError
+from vtep import checks, config
+from vtep.checks import ConfigError
 from vtep.control import Client, Commands, Refused
 from vtep.core import Core
 from vtep.effects import Effect, PortId
 from vtep.errors import StartError
 from vtep.ethernet import mac_text
 from vtep.events import Event
-from vtep.segments import Segment, SegmentTaken
+from vtep.segments import Carried, Segment, SegmentTaken
 
 
 class Vtep(Protocol):
@@ -103,6 +103,7 @@ class _Commands:
         return [
             {"vni": vni, "group": segment.group, "joined": segment.group in joined}
             for vni, segment in sorted(self._core.segments.by_vni.items())
+            if segment.group is not None
         ]
 
     def stats(self, _client: Client) -> list[dict[str, Any]]:
@@ -117,7 +118,7 @@ class _Commands:
 
     def _segment(self, vni: int) -> Segment:
         try:
-            return self._core.segments.by_vni[_checked(config.vni, "vni", vni)]
+            return self._core.segments.by_vni[_checked(checks.vni, "vni", vni)]
         except KeyError:
             raise Refused(f"vni = {vni!r}: this VTEP does not carry it") from None
 
@@ -126,7 +127,7 @@ class _Commands:
     def flush(
         self, _client: Client, vni: int | None = None, mac: str | None = None
     ) -> dict[str, Any]:
-        chosen = None if mac is None else _checked(config.mac, "mac", mac)
+        chosen = None if mac is None else _checked(checks.mac, "mac", mac)
         if vni is not None:
             self._segment(vni)
         return {"removed": self._core.flush(vni, chosen, time.monotonic())}
@@ -135,11 +136,9 @@ class _Commands:
         try:
             segment = config.segment(row, self._vtep.ports)
             if segment.port not in self._vtep.ports:
-                raise config.refuse("port", segment.port, ", ".join(self._vtep.ports))
+                raise checks.refuse("port", segment.port, ", ".join(self._vtep.ports))
             port = PortId(self._vtep.ports.index(segment.port))
-            effects = self._core.add_segment(
-                segment.vni, segment.group, port, segment.vlan, segment.carry_tags, time.monotonic()
-            )
+            effects = self._core.add_segment(carried(segment, port), time.monotonic())
             self._vtep.carry_out(effects)
         except StartError as error:
             self._core.remove_segment(segment.vni, time.monotonic())
@@ -153,16 +152,18 @@ class _Commands:
         self._vtep.carry_out(self._core.remove_segment(vni, time.monotonic()))
         return {}
 
-    def static_add(self, _client: Client, vni: int, mac: str, remote: str) -> dict[str, Any]:
+    def static_add(
+        self, _client: Client, vni: int, mac: str, remote: str, add: bool = False
+    ) -> dict[str, Any]:
         self._segment(vni)
-        checked = _checked(config.mac, "mac", mac), _checked(config.address, "remote", remote)
+        checked = _checked(checks.mac, "mac", mac), _checked(checks.address, "remote", remote)
         if remote == self._core.options.local:
             raise Refused(f"remote = {remote!r}: allowed is any but this VTEP's own address")
-        self._core.set_static(vni, *checked, time.monotonic())
+        self._core.set_static(vni, *checked, time.monotonic(), add)
         return {}
 
     def static_del(self, _client: Client, vni: int, mac: str) -> dict[str, Any]:
-        if not self._segment(vni).fdb.remove_static(_checked(config.mac, "mac", mac)):
+        if not self._segment(vni).fdb.remove_static(_checked(checks.mac, "mac", mac)):
             raise Refused(f"mac = {mac!r}: no static row in vni {vni}")
         return {}
 
@@ -176,7 +177,7 @@ class _Commands:
         """Stream events to the client until it leaves."""
         if client.on_close is not None:
             raise Refused("events: on this connection already")
-        wants_initial = _checked(config.flag, "initial", initial)
+        wants_initial = _checked(checks.flag, "initial", initial)
         name, offset = self._vtep.name, time.time() - time.monotonic()
 
         def tell(event: Event) -> None:
@@ -198,6 +199,19 @@ class _Commands:
     def _tell_all(self, event: Event) -> None:
         for tell in list(self._watchers):
             tell(event)
+
+
+def carried(segment: config.SegmentConfig, port: PortId) -> Carried:
+    """A configured segment in the core's words."""
+    return Carried(
+        vni=segment.vni,
+        port=port,
+        vlan=segment.vlan,
+        group=segment.group,
+        remotes=segment.remotes,
+        carry_tags=segment.carry_tags,
+        suppress_arp=segment.suppress_arp,
+    )
 
 
 def _checked(check: Callable[[str, object], Any], key: str, value: object) -> Any:

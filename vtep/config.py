@@ -29,15 +29,26 @@ remote = "192.0.2.13"
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vtep.ethernet import is_learnable, mac_bytes, mac_text
-from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, LAST_VNI, PORT
+from vtep.checks import (
+    ConfigError,
+    address,
+    addresses,
+    flag,
+    group,
+    mac,
+    refuse,
+    text,
+    vni,
+    whole,
+)
+from vtep.ethernet import mac_text
+from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, PORT, is_ipv6
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,74 +58,6 @@ else:
 LAST_VLAN = 4094  # IEEE 802.1Q: 4095 is reserved
 
 
-class ConfigError(Exception):
-    """What the operator wrote cannot be; the message names key, value and what is allowed."""
-
-
-def refuse(key: str, value: object, allowed: str) -> ConfigError:
-    """A ConfigError in the one form all of them have."""
-    return ConfigError(f"{key} = {value!r}: allowed is {allowed}")
-
-
-def whole(key: str, value: object, low: int, high: int) -> int:
-    """A checked whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise refuse(key, value, f"a whole number from {low} to {high}")
-    return value
-
-
-def vni(key: str, value: object) -> int:
-    """A checked VNI."""
-    return whole(key, value, 0, LAST_VNI)
-
-
-def flag(key: str, value: object) -> bool:
-    """A checked true or false."""
-    if not isinstance(value, bool):
-        raise refuse(key, value, "true or false")
-    return value
-
-
-def text(key: str, value: object) -> str:
-    """A checked, non-empty text."""
-    if not isinstance(value, str) or not value:
-        raise refuse(key, value, "a text")
-    return value
-
-
-def address(key: str, value: object) -> str:
-    """A checked IPv4 address of one host."""
-    try:
-        found = ipaddress.IPv4Address(text(key, value))
-    except ValueError:
-        raise refuse(key, value, "an IPv4 address") from None
-    if found.is_multicast or found.is_unspecified or str(found) == "255.255.255.255":
-        raise refuse(key, value, "the IPv4 address of one host")
-    return str(found)
-
-
-def group(key: str, value: object) -> str:
-    """A checked IPv4 multicast group."""
-    try:
-        found = ipaddress.IPv4Address(text(key, value))
-    except ValueError:
-        raise refuse(key, value, "an IPv4 multicast group") from None
-    if not found.is_multicast:
-        raise refuse(key, value, "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255")
-    return str(found)
-
-
-def mac(key: str, value: object) -> bytes:
-    """A checked MAC of one station, as bytes."""
-    try:
-        found = mac_bytes(text(key, value))
-    except ValueError:
-        raise refuse(key, value, "a MAC such as 02:00:00:00:00:0a") from None
-    if not is_learnable(found):
-        raise refuse(key, value, "the MAC of one station, no group address")
-    return found
-
-
 @dataclass(frozen=True)
 class UnderlayConfig:
     """The tunnel side."""
@@ -122,7 +65,11 @@ class UnderlayConfig:
     interface: str
     local: str
     port: int = PORT
-    ttl: int = 64
+    ttl: int | None = 64  # None: inherit
+    dscp: int | None = 0  # None: inherit
+    df: bool = True
+    icmp_too_big: bool = True
+    trusted: tuple[str, ...] = ()
     udp_checksum: bool = False
     source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
     strict: bool = False
@@ -133,10 +80,12 @@ class SegmentConfig:
     """One VNI."""
 
     vni: int
-    group: str
+    group: str | None
+    remotes: tuple[str, ...]
     vlan: int | None
     port: str
     carry_tags: bool
+    suppress_arp: bool
 
 
 @dataclass(frozen=True)
@@ -168,6 +117,9 @@ class Config:
         for row in self.segments:
             if row.port not in self.ports:
                 raise refuse("segment.port", row.port, f"one of {', '.join(self.ports)}")
+            for destination in (row.group, *row.remotes):
+                if destination and is_ipv6(destination) != is_ipv6(self.underlay.local):
+                    raise refuse("segment", destination, "an address of the local one's family")
         vnis = {segment.vni for segment in self.segments}
         for static in self.static:
             if static.vni not in vnis:
@@ -177,7 +129,10 @@ class Config:
         _once(f"port.interface = {port}" for port in self.ports)
         _once(f"segment.vni = {row.vni}" for row in self.segments)
         _once(f"segment.vlan = {row.vlan} of port {row.port}" for row in self.segments)
-        _once(f"static.mac = {mac_text(row.mac)} of vni {row.vni}" for row in self.static)
+        _once(
+            f"static.mac = {mac_text(row.mac)} of vni {row.vni} with remote {row.remote}"
+            for row in self.static
+        )
 
 
 def _once(places: Iterable[str]) -> None:
@@ -261,13 +216,26 @@ def _underlay(table: _Table) -> UnderlayConfig:
         interface=text("underlay.interface", table.take("interface")),
         local=address("underlay.local", table.take("local")),
         port=whole("underlay.port", table.take("port", PORT), 1, 65535),
-        ttl=whole("underlay.ttl", table.take("ttl", 64), 1, 255),
+        ttl=_inherited("underlay.ttl", table.take("ttl", 64), 1, 255),
+        dscp=_inherited("underlay.tos", table.take("tos", 0), 0, 252),
+        df=flag("underlay.df", table.take("df", True)),
+        icmp_too_big=flag("underlay.icmp_too_big", table.take("icmp_too_big", True)),
+        trusted=addresses("underlay.trusted", table.take("trusted", [])),
         udp_checksum=flag("underlay.udp_checksum", table.take("udp_checksum", False)),
         source_ports=_range(table.take("source_ports", [FIRST_SOURCE_PORT, LAST_SOURCE_PORT])),
         strict=flag("underlay.strict", table.take("strict", False)),
     )
     table.end()
     return config
+
+
+def _inherited(key: str, value: Any, low: int, high: int) -> int | None:
+    """A number, or None for "inherit"."""
+    if value == "inherit":
+        return None
+    if isinstance(value, str):
+        raise refuse(key, value, f'"inherit", or a whole number from {low} to {high}')
+    return whole(key, value, low, high)
 
 
 def _range(value: Any) -> tuple[int, int]:
@@ -292,17 +260,23 @@ def _fdb(table: _Table) -> dict[str, int]:
 def segment(row: Mapping[str, Any], ports: tuple[str, ...]) -> SegmentConfig:
     """One segment from a file, or from the operator at run time."""
     table = _Table("segment.", row)
+    number = vni("segment.vni", table.take("vni"))
     vlan = table.take("vlan", None)
     tags = table.take("inner_tags", "strip")
     if tags not in ("strip", "carry"):
         raise refuse("segment.inner_tags", tags, '"strip" or "carry"')
     default = (ports[0],) if len(ports) == 1 else ()
+    chosen, remotes = table.take("group", None), table.take("remotes", [])
+    if (chosen is None) == (not remotes):
+        raise ConfigError("segment: allowed is either a group or a list of remotes")
     config = SegmentConfig(
-        vni=vni("segment.vni", table.take("vni")),
-        group=group("segment.group", table.take("group")),
+        vni=number,
+        group=None if chosen is None else group("segment.group", chosen),
+        remotes=addresses("segment.remotes", remotes),
         vlan=None if vlan is None else whole("segment.vlan", vlan, 1, LAST_VLAN),
         port=text("segment.port", table.take("port", *default)),
         carry_tags=tags == "carry",
+        suppress_arp=flag("segment.suppress_arp", table.take("suppress_arp", False)),
     )
     table.end()
     return config

@@ -17,14 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from vtep import events
+from vtep import ecn, events, neighbours
 from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.ethernet import (
-    BROADCAST,
     HEADER_LENGTH,
+    flood_reason,
     flow_hash,
-    is_group_address,
     is_learnable,
     is_tagged,
     tag,
@@ -32,16 +31,18 @@ from vtep.ethernet import (
 )
 from vtep.events import Event
 from vtep.fdb import Fdb, Outcome, Row, Wheel
-from vtep.segments import Segment, Segments
+from vtep.segments import Carried, Segment, Segments
+from vtep.toobig import too_big
 from vtep.wire import (
+    ETHERNET_LENGTH,
     FIRST_SOURCE_PORT,
     LARGEST_PACKET,
     LAST_SOURCE_PORT,
-    OUTER_LENGTH,
     PORT,
     check_header,
     encapsulate,
     outer_header,
+    overhead,
     source_port,
 )
 from vtep.wire import HEADER_LENGTH as VXLAN_LENGTH
@@ -58,7 +59,11 @@ class Options:
 
     local: str
     port: int = PORT
-    ttl: int = 64
+    ttl: int | None = 64  # None: the inner packet's
+    dscp: int | None = 0  # of the outer header, in its place in the octet; None: the inner packet's
+    df: bool = True
+    icmp_too_big: bool = True
+    trusted: frozenset[str] = frozenset()  # remotes whose packets are accepted; empty: all
     udp_checksum: bool = False
     source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
     strict: bool = False
@@ -72,34 +77,39 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._largest_frame = min(options.mtu, LARGEST_PACKET) - OUTER_LENGTH
         self.segments = Segments()
         self.nowhere = Counters()  # of what can be given to no segment
         self.observer: Observer | None = None
         self._wheel = Wheel(options.ageing_s)
+        self._overhead = overhead(options.local)
+        self._largest_frame = min(options.mtu, LARGEST_PACKET) - self._overhead
 
     # -- set-up, by the operator
 
-    def add_segment(
-        self, vni: int, group: str, port: PortId, vlan: int | None, carry_tags: bool, now: float
-    ) -> list[Effect]:
+    def add_segment(self, carried: Carried, now: float) -> list[Effect]:
         """Carry a VNI; SegmentTaken if it, or the VLAN of the port, is in use."""
-        fdb = Fdb(vni, self._wheel, self.options.limit)
-        segment = Segment(vni, group, port, vlan, carry_tags, fdb)
+        segment = Segment(carried, Fdb(carried.vni, self._wheel, self.options.limit))
         first = self.segments.add(segment)
-        self._tell(now, events.JOINED, "vni_added", vni=vni, group=group)
-        return [JoinGroup(group)] if first else []
+        if segment.group is None:
+            return []
+        self._tell(now, events.JOINED, "vni_added", vni=segment.vni, group=segment.group)
+        return [JoinGroup(segment.group)] if first else []
 
     def remove_segment(self, vni: int, now: float, why: str = "vni_removed") -> list[Effect]:
         """Carry a VNI no more; KeyError if it is not carried."""
         segment, last = self.segments.remove(vni)
         segment.fdb.clear()
+        if segment.group is None:
+            return []
         self._tell(now, events.LEFT, why, vni=vni, group=segment.group)
         return [LeaveGroup(segment.group)] if last else []
 
-    def set_static(self, vni: int, mac: bytes, remote: str, now: float) -> None:
-        """A row that stands until taken back; KeyError if the VNI is not carried."""
-        self.segments.by_vni[vni].fdb.set_static(mac, remote, now)
+    def set_static(self, vni: int, mac: bytes, remote: str, now: float, add: bool = False) -> None:
+        """A row that stands until taken back; KeyError if the VNI is not carried.
+
+        add: one remote more for the MAC; each flow keeps to one of them.
+        """
+        self.segments.by_vni[vni].fdb.set_static(mac, remote, now, add)
 
     def flush(self, vni: int | None, mac: bytes | None, now: float) -> int:
         """Forget learned rows, of one VNI or all, of one MAC or all; returns how many."""
@@ -130,6 +140,8 @@ class Core:
             frame = frame[:12] + tag(vlan) + frame[12:]  # the VM's own tag, of an access port
         if not self._learn(segment, frame[6:12], None, port, now):
             return self._drop(segment, DropReason.STATIC_CONFLICT, now, frame)
+        if segment.suppress_arp and (answered := self._answer(segment, frame, now)):
+            return answered
         row = segment.fdb.lookup(frame[:6])
         if row is None:
             return self._flood(segment, frame, now)
@@ -138,52 +150,101 @@ class Core:
             return self._drop(segment, DropReason.LOCAL_DESTINATION, now, frame)
         return self._send(segment, row, frame, now)
 
+    def _answer(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
+        """Resolve an address for a VM if it is known to be remote; nothing if it is not."""
+        segment.neighbours.notice(frame)
+        mac = segment.neighbours.asked_for(frame)
+        row = None if mac is None else segment.fdb.lookup(mac)
+        if mac is None or row is None or row.remote is None:
+            return _NOTHING
+        self._tell(now, events.ANSWERED, "arp_suppressed", vni=segment.vni, vlan=segment.vlan,
+                   mac=mac, remote=row.remote, frame=frame)  # fmt: skip
+        answer = neighbours.answer(frame, mac)
+        return (ToPort(segment.port, segment.vlan, answer, segment.vni, False, None),)
+
     def _send(self, segment: Segment, row: Row, frame: bytes, now: float) -> Iterable[Effect]:
         assert row.remote is not None
         if len(frame) > self._largest_frame:
-            return self._drop(segment, DropReason.TOO_BIG, now, frame)
+            return self._refuse_too_big(segment, frame, now)
+        remote = row.remote
+        if row.static:
+            remotes = segment.fdb.static_remotes[frame[:6]]
+            remote = remotes[flow_hash(frame) % len(remotes)]
         count(segment.counters.encapsulated, UNICAST, len(frame))
-        why = "static" if row.static else "known_unicast"
-        return self._into_tunnel(segment, row.remote, frame, now, events.SENT, why)
+        packet, sport = self._encapsulate(segment, remote, frame)
+        told = None
+        if self.observer is not None:
+            why = "static" if row.static else "known_unicast"
+            told = Event(now, events.SENT, why, segment.vni, segment.vlan, remote=remote,
+                         sport=sport, frame=frame)  # fmt: skip
+        return (ToUnderlay(remote, packet, segment.vni, False, told),)
 
     def _flood(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
-        """Broadcast, multicast, unknown unicast: exactly one packet, to the group (section 4.2)."""
-        if len(frame) > self._largest_frame:
-            return self._drop(segment, DropReason.TOO_BIG, now, frame)
-        count(segment.counters.encapsulated, FLOOD, len(frame))
-        if not is_group_address(frame[:6]):
-            why = "unknown_unicast"
-        else:
-            why = "broadcast" if frame[:6] == BROADCAST else "multicast"
-        return self._into_tunnel(segment, segment.group, frame, now, events.FLOODED, why)
+        """Broadcast, multicast, unknown unicast: one packet to the group (section 4.2).
 
-    def _into_tunnel(
-        self, segment: Segment, destination: str, frame: bytes, now: float, decision: str, why: str
-    ) -> Iterable[Effect]:
+        Without a group, one to each remote of the segment (head-end replication).
+        """
+        if len(frame) > self._largest_frame:
+            return self._refuse_too_big(segment, frame, now)
+        effects = []
+        told = self._flood_event(segment, frame, now) if self.observer is not None else None
+        for to in segment.flood_to:
+            count(segment.counters.encapsulated, FLOOD, len(frame))
+            packet, _ = self._encapsulate(segment, to, frame)
+            effects.append(ToUnderlay(to, packet, segment.vni, True, told))
+            told = None  # one frame, one event
+        return effects
+
+    def _flood_event(self, segment: Segment, frame: bytes, now: float) -> Event:
+        why = flood_reason(frame)
+        remotes = None if segment.group else " ".join(segment.flood_to)
+        sport = source_port(flow_hash(frame), *self.options.source_ports)
+        return Event(now, events.FLOODED, why, segment.vni, segment.vlan, remote=remotes,
+                     group=segment.group, sport=sport, frame=frame)  # fmt: skip
+
+    def _encapsulate(
+        self, segment: Segment, destination: str, frame: bytes
+    ) -> tuple[bytearray, int]:
+        """The packet that carries a frame to a destination, and its source port."""
         options = self.options
         header = segment.headers.get(destination)
         if header is None:
             if len(segment.headers) >= _HEADERS_KEPT:
                 segment.headers.clear()
             header = segment.headers[destination] = outer_header(
-                options.local, destination, segment.vni, options.ttl, options.port
+                options.local, destination, segment.vni, options.ttl or 64, options.port, options.df
             )
         sport = source_port(flow_hash(frame), *options.source_ports)
-        flood = decision is events.FLOODED
-        told = None
-        if self.observer is not None:
-            remote, group = (None, destination) if flood else (destination, None)
-            told = Event(now, decision, why, segment.vni, segment.vlan, remote=remote, group=group,
-                         sport=sport, frame=frame)  # fmt: skip
-        packet = encapsulate(header, frame, sport, options.udp_checksum)
-        return (ToUnderlay(destination, packet, segment.vni, flood, told),)
+        octet = ecn.outer_class(ecn.traffic_class(frame), options.dscp)
+        ttl = ecn.hop_limit(frame) if options.ttl is None else None
+        return encapsulate(header, frame, sport, options.udp_checksum, octet, ttl), sport
+
+    def _refuse_too_big(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
+        """A VTEP never fragments (section 4.3): the frame is dropped, and its sender told why."""
+        self._drop(segment, DropReason.TOO_BIG, now, frame)
+        if not self.options.icmp_too_big:
+            return _NOTHING
+        tags = 4 * (is_tagged(frame))
+        answer = too_big(frame, self.options.mtu - self._overhead - ETHERNET_LENGTH - tags)
+        if answer is None:
+            return _NOTHING
+        return (ToPort(segment.port, segment.vlan, answer, segment.vni, False, None),)
 
     # -- from the tunnel side
 
     def datagram_from_underlay(
-        self, sender: str, sport: int, to_group: bool, datagram: bytes, now: float
+        self,
+        sender: str,
+        sport: int,
+        to_group: bool,
+        datagram: bytes,
+        now: float,
+        traffic_class: int = 0,
     ) -> Iterable[Effect]:
-        """A UDP datagram came in at the VXLAN port, from a VTEP's address, to a group or to us."""
+        """A UDP datagram came in at the VXLAN port, from a VTEP's address, to a group or to us.
+
+        traffic_class: the octet of the outer header that bears its ECN field.
+        """
         vni = check_header(datagram, self.options.strict)
         if isinstance(vni, DropReason):
             return self._drop(None, vni, now, None, remote=sender, sport=sport)
@@ -193,10 +254,18 @@ class Core:
         if reason is not None:
             return self._drop(segment, reason, now, frame, remote=sender, sport=sport, vni=vni)
         assert segment is not None
+        marked = ecn.decapsulated(frame, traffic_class)
+        if marked is None:
+            return self._drop(
+                segment, DropReason.ECN_NOT_ECT, now, frame, remote=sender, sport=sport
+            )
+        frame = marked
         if not self._learn(segment, frame[6:12], sender, None, now):
             return self._drop(
                 segment, DropReason.STATIC_CONFLICT, now, frame, remote=sender, sport=sport
             )
+        if segment.suppress_arp:
+            segment.neighbours.notice(frame)
         count(segment.counters.decapsulated, FLOOD if to_group else UNICAST, len(frame))
         told = None
         if self.observer is not None:
@@ -209,6 +278,8 @@ class Core:
         """Why a decapsulated frame must not go on, if it must not."""
         if sender == self.options.local:
             return DropReason.OWN_ADDRESS  # our own flood, come back
+        if self.options.trusted and sender not in self.options.trusted:
+            return DropReason.UNTRUSTED_REMOTE  # section 7
         if segment is None:
             return DropReason.UNKNOWN_VNI  # section 4.1: the VNI must be valid here
         if len(frame) < HEADER_LENGTH:
@@ -232,6 +303,8 @@ class Core:
         outcome = segment.fdb.learn(mac, remote, port, now)
         if outcome is Outcome.CONFLICT:
             return False
+        if outcome is Outcome.MOVED:
+            segment.counters.moves += 1
         if self.observer is not None and outcome in (Outcome.LEARNED, Outcome.MOVED):
             self._tell_place(segment, mac, remote, outcome, was_local, now)
         if outcome is Outcome.FULL:
@@ -274,7 +347,7 @@ class Core:
             if isinstance(effect, ToPort):
                 count(counters.decapsulated, kind, len(effect.frame), -1)
             else:
-                count(counters.encapsulated, kind, len(effect.packet) - OUTER_LENGTH, -1)
+                count(counters.encapsulated, kind, len(effect.packet) - self._overhead, -1)
         (segment.counters if segment else self.nowhere).drops[reason] += 1
         if effect.told is not None and self.observer is not None:
             self.observer(replace(effect.told, now=now, decision=events.DROPPED, why=reason.label))
@@ -315,6 +388,7 @@ class Core:
         told = [
             Event(now, events.JOINED, "vni_added", vni=segment.vni, group=segment.group)
             for segment in self.segments.by_vni.values()
+            if segment.group is not None
         ]
         for vni, segment in self.segments.by_vni.items():
             for mac, row in segment.fdb.rows.items():

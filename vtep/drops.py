@@ -36,6 +36,9 @@ class DropReason(IntEnum):
     # lost before they were read
     UNDERLAY_OVERRUN = 17  # receive queue of the underlay socket was full
     PORT_OVERRUN = 18  # receive queue of a port was full
+    # from the underlay, further checks
+    UNTRUSTED_REMOTE = 19  # not on the list of trusted remotes (section 7)
+    ECN_NOT_ECT = 20  # congestion was met, and the inner packet cannot say so (RFC 6040)
 
     @property
     def label(self) -> str:
@@ -46,13 +49,14 @@ class DropReason(IntEnum):
 class Counters:
     """Packets and inner bytes of one VNI, and its drops."""
 
-    __slots__ = ("decapsulated", "drops", "encapsulated", "not_learned")
+    __slots__ = ("decapsulated", "drops", "encapsulated", "moves", "not_learned")
 
     def __init__(self) -> None:
         # [unicast packets, unicast bytes, flood packets, flood bytes]
         self.encapsulated = [0, 0, 0, 0]
         self.decapsulated = [0, 0, 0, 0]
         self.drops = [0] * len(DropReason)
+        self.moves = 0  # MACs that changed their place
         self.not_learned = 0  # forwarded, but the table was full
 
     def as_json(self) -> dict[str, Any]:
@@ -60,6 +64,7 @@ class Counters:
         return {
             "encapsulated": _ways(self.encapsulated),
             "decapsulated": _ways(self.decapsulated),
+            "moves": self.moves,
             "not_learned": self.not_learned,
             "drops": {reason.label: self.drops[reason] for reason in DropReason},
         }

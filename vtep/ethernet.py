@@ -45,6 +45,13 @@ def is_group_address(mac: bytes) -> bool:
     return bool(mac[0] & 1)
 
 
+def flood_reason(frame: bytes) -> str:
+    """Why a frame whose destination is in no table goes to everyone."""
+    if not is_group_address(frame[:6]):
+        return "unknown_unicast"
+    return "broadcast" if frame[:6] == BROADCAST else "multicast"
+
+
 def is_learnable(mac: bytes) -> bool:
     """Whether a source MAC may enter a table: no group address, not all zeros."""
     return not mac[0] & 1 and mac != _NO_ADDRESS
@@ -53,6 +60,14 @@ def is_learnable(mac: bytes) -> bool:
 def is_tagged(frame: bytes) -> bool:
     """Whether a frame bears an 802.1Q tag."""
     return frame[12:14] in _TAGS
+
+
+def network_offset(frame: bytes) -> int:
+    """Where the network header begins, after any 802.1Q tags."""
+    start = 12
+    while frame[start : start + 2] in _TAGS:
+        start += 4
+    return start + 2
 
 
 def without_tags(frame: bytes) -> bytes:

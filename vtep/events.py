@@ -1,7 +1,8 @@
 """One record for each decision of the core: what demo, failure artefacts and views stand on.
 
-Each frame or datagram gets exactly one of flooded, sent, delivered and dropped; learned and moved
-come before it. Records hold what the core had in hand; text is made only when one is shown.
+Each frame or datagram gets exactly one of flooded, sent, delivered, answered and dropped;
+learned and moved come before it. Records hold what the core had in hand; text is made only when
+one is shown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from vtep.ethernet import ethertype_of, mac_text, summary
 JOINED, LEFT = "joined", "left"
 LEARNED, MOVED, AGED, FLUSHED = "learned", "moved", "aged", "flushed"
 FLOODED, SENT, DELIVERED, DROPPED = "flooded", "sent", "delivered", "dropped"
+ANSWERED = "answered"  # in place of a remote VM: ARP suppression
 
 
 @dataclass(frozen=True)

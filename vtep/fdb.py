@@ -107,7 +107,7 @@ class Wheel:
 class Fdb:
     """The table of one VNI."""
 
-    __slots__ = ("_dynamic", "limit", "rows", "vni", "wheel")
+    __slots__ = ("_dynamic", "limit", "rows", "static_remotes", "vni", "wheel")
 
     def __init__(self, vni: int, wheel: Wheel, limit: int) -> None:
         """limit: how many rows may be learned; static ones do not count."""
@@ -115,6 +115,7 @@ class Fdb:
         self.wheel = wheel
         self.limit = limit
         self.rows: dict[bytes, Row] = {}
+        self.static_remotes: dict[bytes, tuple[str, ...]] = {}  # of the static rows
         self._dynamic = 0
 
     def lookup(self, mac: bytes) -> Row | None:
@@ -130,7 +131,8 @@ class Fdb:
             row.seen_s = now
             return Outcome.REFRESHED
         if row.static:
-            return Outcome.CONFLICT
+            said = remote in self.static_remotes[mac]
+            return Outcome.REFRESHED if said else Outcome.CONFLICT
         row.remote, row.port, row.seen_s = remote, port, now
         return Outcome.MOVED
 
@@ -142,22 +144,28 @@ class Fdb:
         self.wheel.add(self, mac, row)
         return Outcome.LEARNED
 
-    def set_static(self, mac: bytes, remote: str, now: float) -> None:
-        """The operator's word: it stands until the operator takes it back."""
+    def set_static(self, mac: bytes, remote: str, now: float, add: bool = False) -> None:
+        """The operator's word: it stands until the operator takes it back.
+
+        add: a further remote for a MAC that has a static row already.
+        """
+        before = self.static_remotes.get(mac, ()) if add else ()
         self.forget(mac)
-        self.rows[mac] = Row(remote, None, now, static=True)
+        self.static_remotes[mac] = (*before, remote)
+        self.rows[mac] = Row(self.static_remotes[mac][0], None, now, static=True)
 
     def remove_static(self, mac: bytes) -> bool:
         """Take a static row back; whether there was one."""
         row = self.rows.get(mac)
         if row is None or not row.static:
             return False
-        del self.rows[mac]
+        del self.rows[mac], self.static_remotes[mac]
         return True
 
     def forget(self, mac: bytes) -> None:
         """Remove a row, if there is one."""
         row = self.rows.pop(mac, None)
+        self.static_remotes.pop(mac, None)
         if row is not None and not row.static:
             self._dynamic -= 1
             self.wheel.remove(self, mac, row)

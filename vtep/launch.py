@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vtep import config
 from vtep.agent import Agent, say
+from vtep.checks import ConfigError
 from vtep.errors import StartError
 
 
@@ -19,7 +20,7 @@ def launch(path: str) -> int:
     except UnicodeDecodeError as error:
         say(f"error: {path}: no TOML: byte {error.start} is not UTF-8")
         return 2
-    except config.ConfigError as error:
+    except ConfigError as error:
         say(f"error: {path}: {error}")
         return 2
     try:

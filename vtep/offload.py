@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from vtep.ethernet import network_offset
 from vtep.wire import ones_sum
 
 LENGTH = 10
@@ -89,7 +90,7 @@ class _Layout:
     @classmethod
     def find(cls, offload: Offload, frame: bytes, kind: int) -> _Layout | None:
         """Work out the layout; None if it does not hold together."""
-        network = _network_offset(frame)
+        network = network_offset(frame)
         transport = offload.checksum_start
         shortest = 20 if kind != _GSO_UDP else 8
         if kind not in (_GSO_TCPV4, _GSO_TCPV6, _GSO_UDP) or not offload.segment_size:
@@ -164,7 +165,7 @@ def unfinished(frame: bytes, mtu: int) -> Offload | None:
     the pseudo-header; where a right one happens to be the same, computing it again is harmless.
     mtu: of the interface the frame is for, in bytes.
     """
-    network = _network_offset(frame)
+    network = network_offset(frame)
     found = _transport(frame, network)
     if found is None:
         return None
@@ -216,11 +217,3 @@ def _is_network_header(header: bytes, kind: int) -> bool:
     if version == 4 and kind != _GSO_TCPV6:
         return (header[0] & 0x0F) * 4 == len(header)
     return version == 6 and kind != _GSO_TCPV4 and len(header) >= 40
-
-
-def _network_offset(frame: bytes) -> int:
-    """Where the network header begins, after any 802.1Q tags."""
-    start = 12
-    while frame[start : start + 2] in (b"\x81\x00", b"\x88\xa8"):
-        start += 4
-    return start + 2

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vtep.drops import Counters
 from vtep.effects import PortId
 from vtep.fdb import Fdb
+from vtep.neighbours import Neighbours
 
 
-@dataclass(eq=False)
-class Segment:
-    """One VNI (RFC 7348 section 4); `vlan` None means untagged frames of the port."""
+@dataclass(frozen=True)
+class Carried:
+    """What the operator wants of a VNI: floods go to a group, or to remotes (section 4)."""
 
     vni: int
-    group: str
     port: PortId
-    vlan: int | None
-    carry_tags: bool
-    fdb: Fdb
-    counters: Counters = field(default_factory=Counters)
-    headers: dict[str, bytes] = field(default_factory=dict)  # destination -> outer header
+    vlan: int | None  # None: untagged frames of the port
+    group: str | None
+    remotes: tuple[str, ...] = ()  # head-end replication, where there is no group
+    carry_tags: bool = False
+    suppress_arp: bool = False
+
+
+class Segment:
+    """A VNI that is carried, with its table and counters."""
+
+    def __init__(self, carried: Carried, fdb: Fdb) -> None:
+        self.vni = carried.vni
+        self.port = carried.port
+        self.vlan = carried.vlan
+        self.group = carried.group
+        self.flood_to = (carried.group,) if carried.group is not None else carried.remotes
+        self.carry_tags = carried.carry_tags
+        self.suppress_arp = carried.suppress_arp
+        self.neighbours = Neighbours()
+        self.fdb = fdb
+        self.counters = Counters()
+        self.headers: dict[str, bytes] = {}  # destination -> outer header
 
 
 class SegmentTaken(Exception):
@@ -48,6 +65,8 @@ class Segments:
         self.by_vni[segment.vni] = segment
         self._by_vlan[place] = segment
         self._tagged[segment.port] = self._tagged.get(segment.port, 0) + (segment.vlan is not None)
+        if segment.group is None:
+            return False
         self._members[segment.group] = self._members.get(segment.group, 0) + 1
         return self._members[segment.group] == 1
 
@@ -56,6 +75,8 @@ class Segments:
         segment = self.by_vni.pop(vni)
         del self._by_vlan[segment.port, segment.vlan]
         self._tagged[segment.port] -= segment.vlan is not None
+        if segment.group is None:
+            return segment, False
         self._members[segment.group] -= 1
         if self._members[segment.group]:
             return segment, False

@@ -3,9 +3,7 @@
 No other file of this package contains these numbers. Scapy builds each header once for a pair of
 VNI and destination; per packet only the few bytes that differ are patched.
 
-    outer IPv4 (20)           outer UDP (8)                VXLAN (8)
-    2 total length            20 source port               28 flags  29 reserved (3)
-    16 destination address    24 length   26 checksum      32 VNI (3)  35 reserved (1)
+    outer IPv4 (20) or IPv6 (40)    outer UDP (8)               VXLAN (8)
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 import struct
 
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.vxlan import VXLAN
 
 from vtep.drops import DropReason
@@ -23,47 +22,82 @@ FLAG_VNI_VALID = 0x08  # section 5: the I flag
 LAST_VNI = 0xFFFFFF  # section 4: 24 bit
 FIRST_SOURCE_PORT, LAST_SOURCE_PORT = 49152, 65535  # section 5: the dynamic range
 
-OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN, as built here
 LARGEST_PACKET = 65_535  # RFC 791: total length is 16 bit
-_UDP_OFFSET = 20
+ETHERNET_LENGTH = 14
+OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN; `overhead` knows both families
 _UDP_OVERHEAD = 16  # UDP + VXLAN headers
+_IPV4_LENGTH, _IPV6_LENGTH = 20, 40
 _LENGTH = struct.Struct("!H")
 _HEADER = struct.Struct("!II")
 _RESERVED_FIRST = 0xF7FFFFFF  # all of the first word but the I flag
 _RESERVED_SECOND = 0x000000FF
 
 
-def outer_header(source: str, destination: str, vni: int, ttl: int, port: int) -> bytes:
-    """The 36 bytes before an inner frame: IPv4 with DF, UDP with zero checksum, VXLAN.
+def is_ipv6(address: str) -> bool:
+    """Whether an address as text is of IPv6."""
+    return ":" in address
 
-    Total length, UDP length and source port are for `encapsulate` to fill in. RFC 7348 section 5;
-    the kernel fills in the IPv4 checksum.
+
+def overhead(local: str) -> int:
+    """The bytes that come before an inner frame, without the outer Ethernet header."""
+    return (_IPV6_LENGTH if is_ipv6(local) else _IPV4_LENGTH) + _UDP_OVERHEAD
+
+
+def outer_header(
+    source: str, destination: str, vni: int, ttl: int, port: int, df: bool = True
+) -> bytes:
+    """The bytes before an inner frame: IPv4 or IPv6, UDP, VXLAN. RFC 7348 section 5.
+
+    Lengths, source port, traffic class and checksum are for `encapsulate` to fill in; the kernel
+    fills in the IPv4 checksum.
     """
+    if is_ipv6(destination):
+        ip = IPv6(src=source, dst=destination, hlim=ttl, nh=17, plen=0)
+    else:
+        flags = "DF" if df else 0
+        addresses = {"src": source, "dst": destination}
+        ip = IP(**addresses, ttl=ttl, flags=flags, id=0, proto=17, len=0, chksum=0)
     # flags are given: Scapy's default is the generic protocol extension's form
-    header = (
-        IP(src=source, dst=destination, ttl=ttl, flags="DF", id=0, proto=17, len=0, chksum=0)
-        / UDP(sport=0, dport=port, len=0, chksum=0)
-        / VXLAN(flags=FLAG_VNI_VALID, vni=vni)
-    )
-    return bytes(header)
+    vxlan = VXLAN(flags=FLAG_VNI_VALID, vni=vni)
+    return bytes(ip / UDP(sport=0, dport=port, len=0, chksum=0) / vxlan)
 
 
-def encapsulate(header: bytes, frame: bytes, source_port: int, checksum: bool) -> bytearray:
-    """Put a frame behind an outer header; lengths, source port and UDP checksum are patched in."""
+def encapsulate(
+    header: bytes,
+    frame: bytes,
+    source_port: int,
+    checksum: bool,
+    traffic_class: int = 0,
+    ttl: int | None = None,
+) -> bytearray:
+    """Put a frame behind an outer header, and patch what differs from packet to packet.
+
+    ttl: another than the header has, or None. checksum: compute that of UDP (always over IPv6).
+    """
     packet = bytearray(header)
     packet += frame
+    udp = len(header) - _UDP_OVERHEAD
     length = len(frame) + _UDP_OVERHEAD
-    _LENGTH.pack_into(packet, 2, length + _UDP_OFFSET)
-    _LENGTH.pack_into(packet, _UDP_OFFSET, source_port)
-    _LENGTH.pack_into(packet, _UDP_OFFSET + 4, length)
-    if checksum:
-        _LENGTH.pack_into(packet, _UDP_OFFSET + 6, _udp_checksum(packet))
+    if udp == _IPV4_LENGTH:
+        packet[1] = traffic_class
+        _LENGTH.pack_into(packet, 2, udp + length)
+    else:
+        packet[0] |= traffic_class >> 4
+        packet[1] |= (traffic_class & 0x0F) << 4
+        _LENGTH.pack_into(packet, 4, length)
+    if ttl is not None:
+        packet[8 if udp == _IPV4_LENGTH else 7] = ttl
+    _LENGTH.pack_into(packet, udp, source_port)
+    _LENGTH.pack_into(packet, udp + 4, length)
+    if checksum or udp == _IPV6_LENGTH:
+        _LENGTH.pack_into(packet, udp + 6, _udp_checksum(packet, udp))
     return packet
 
 
-def _udp_checksum(packet: bytearray) -> int:
-    """RFC 768: over pseudo-header, header and data; zero is sent as all ones."""
-    total = 17 + len(packet) - _UDP_OFFSET + ones_sum(packet[12:])
+def _udp_checksum(packet: bytearray, udp: int) -> int:
+    """RFC 768 and RFC 8200: over pseudo-header, header and data; zero is sent as all ones."""
+    addresses = 12 if udp == _IPV4_LENGTH else 8
+    total = 17 + len(packet) - udp + ones_sum(packet[addresses:])
     return 0xFFFF - (total % 0xFFFF or 0xFFFF) or 0xFFFF
 
 

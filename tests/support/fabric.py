@@ -18,6 +18,7 @@ from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
 from vtep.fdb import Row
+from vtep.segments import Carried
 
 VNI, VLAN, GROUP = 10, 1, "239.1.1.10"
 TRUNK = PortId(0)
@@ -80,12 +81,12 @@ class Fabric:
         group: str = GROUP,
         vlan: int | None = VLAN,
         on: Iterable[int] | None = None,
-        carry_tags: bool = False,
+        **wanted: bool,
     ) -> Fabric:
-        """Let some VTEPs, or all, carry a VNI."""
+        """Let some VTEPs, or all, carry a VNI; wanted: carry_tags, suppress_arp."""
+        carried = Carried(vni, TRUNK, vlan, group, **wanted)
         for number in on or self.cores:
-            core = self.cores[number]
-            self._do(number, core.add_segment(vni, group, TRUNK, vlan, carry_tags, self.now))
+            self._do(number, self.cores[number].add_segment(carried, self.now))
         return self
 
     def drop_vni(self, vtep: int, vni: int = VNI) -> None:
@@ -110,13 +111,20 @@ class Fabric:
         self.deliver()
 
     def inject(
-        self, vtep: int, sender: str, datagram: bytes, packet: OnWire | None = None
+        self,
+        vtep: int,
+        sender: str,
+        datagram: bytes,
+        packet: OnWire | None = None,
+        traffic_class: int = 0,
     ) -> list[Effect]:
         """A UDP datagram arrives at a VTEP, of a packet on the wire or forged."""
         to_group = packet is not None and packet.destination in self.members
         sport = packet.sport if packet is not None else 50_000
         core = self.cores[vtep]
-        effects = list(core.datagram_from_underlay(sender, sport, to_group, datagram, self.now))
+        effects = list(
+            core.datagram_from_underlay(sender, sport, to_group, datagram, self.now, traffic_class)
+        )
         assert not [each for each in effects if isinstance(each, ToUnderlay)], "tunnel to tunnel"
         self._do(vtep, effects)
         return effects

@@ -20,6 +20,7 @@ from vtep.core import Core, Options
 from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup
 from vtep.errors import StartError
+from vtep.segments import Carried
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 GROUP = "239.1.1.10"
@@ -35,7 +36,7 @@ class FakeVtep:
         self.groups: set[str] = set()
         self.full = False
         self.stopped = False
-        self.carry_out(self.core.add_segment(10, GROUP, TRUNK, 1, False, 0.0))
+        self.carry_out(self.core.add_segment(Carried(10, TRUNK, 1, GROUP), 0.0))
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -91,7 +92,7 @@ def test_ready(asker: Asker) -> None:
 
 
 def test_fdb_shows_local_learned_and_static_rows_in_order(vtep: FakeVtep, asker: Asker) -> None:
-    vtep.core.add_segment(5, GROUP, TRUNK, None, False, 0.0)
+    vtep.core.add_segment(Carried(5, TRUNK, None, GROUP), 0.0)
     vtep.send(frames.plain(C))
     vtep.hear(HV2, frames.plain(B))
     vtep.core.set_static(5, mac(A), HV3, time.monotonic())
@@ -108,7 +109,7 @@ def test_fdb_shows_local_learned_and_static_rows_in_order(vtep: FakeVtep, asker:
 
 def test_a_local_row_without_a_vlan_shows_its_port(vtep: FakeVtep, asker: Asker) -> None:
     vtep.core.remove_segment(10, 0.0)
-    vtep.core.add_segment(10, GROUP, TRUNK, None, False, 0.0)
+    vtep.core.add_segment(Carried(10, TRUNK, None, GROUP), 0.0)
     vtep.core.frame_from_port(TRUNK, None, frames.plain(A), 0.0)
     assert asker.result("fdb")[0]["port"] == "trunk0"
 
@@ -200,11 +201,11 @@ NEW = {"vni": 20, "group": "239.1.1.20", "vlan": 2}
         ("vni_add", {**NEW, "vlan": 1}, "vlan 1: carries vni 10 already"),
         ("vni_add", {**NEW, "port": "trunk9"}, "port = 'trunk9': allowed is trunk0"),
         ("vni_add", {**NEW, "self": 1},
-         "segment.self: unknown; allowed: vlan, inner_tags, vni, group, port"),
+         "segment.self: unknown; allowed: vni, vlan, inner_tags, group, remotes, port"),
         ("vni_add", {**NEW, "_client": 1}, "segment._client: unknown"),
         ("static_add", {"vni": 99, "mac": B, "remote": HV2}, NO_VNI),
         ("static_add", {"vni": 10, "mac": B, "remote": GROUP},
-         f"remote = '{GROUP}': allowed is the IPv4 address of one host"),
+         f"remote = '{GROUP}': allowed is the IP address of one host"),
         ("static_add", {"vni": 10, "mac": B, "remote": HV1},
          f"remote = '{HV1}': allowed is any but this VTEP's own address"),
         ("static_del", {"vni": 10, "mac": B}, f"mac = '{B}': no static row in vni 10"),

@@ -75,13 +75,21 @@ def test_a_file_with_everything() -> None:
     assert config == Config(
         name="hv1",
         control="/run/hv1.sock",
-        underlay=UnderlayConfig("eth0", "192.0.2.11", 8472, 8, True, (50000, 50001), True),
+        underlay=UnderlayConfig(
+            "eth0",
+            "192.0.2.11",
+            8472,
+            ttl=8,
+            udp_checksum=True,
+            source_ports=(50000, 50001),
+            strict=True,
+        ),
         ageing_s=1,
         limit=5,
         ports=("trunk0", "trunk1"),
         segments=(
-            SegmentConfig(0, "239.1.1.10", 4094, "trunk1", True),
-            SegmentConfig(16777215, "239.1.1.10", None, "trunk0", False),
+            SegmentConfig(0, "239.1.1.10", (), 4094, "trunk1", True, False),
+            SegmentConfig(16777215, "239.1.1.10", (), None, "trunk0", False, False),
         ),
         static=(StaticConfig(0, b"\x02\0\0\0\0\x0c", "192.0.2.13"),),
     )
@@ -93,8 +101,9 @@ def test_the_only_port_need_not_be_named() -> None:
 
 A_PORT = "a whole number from 1 to 65535"
 A_RANGE = "[first, last] with 1 <= first <= last <= 65535"
-ONE_HOST = "the IPv4 address of one host"
-A_GROUP = "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255"
+ONE_HOST = "the IP address of one host"
+A_GROUP = "a multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8"
+FAMILY = "an address of the local one's family"
 
 
 def underlay(line: str) -> str:
@@ -122,8 +131,8 @@ REFUSED = {
     "undrelay: unknown; allowed: port, control, name, underlay, fdb, segment, static": (
         SHORTEST + "[undrelay]\n"
     ),
-    "underlay.tll: unknown; allowed: interface, local, port, ttl, udp_checksum, source_ports, "
-    "strict": underlay("tll = 3"),
+    "underlay.tll: unknown; allowed: interface, local, port, ttl, tos, df, "
+    "icmp_too_big, trusted, udp_checksum, source_ports, strict": underlay("tll = 3"),
     "underlay = 3: allowed is a table [underlay]": "underlay = 3\n" + PORT,
     "port = 'trunk0': allowed is tables [[port]]": "port = 'trunk0'\n" + UNDERLAY,
     "segment = [5]: allowed is tables [[segment]]": "segment = [5]\n" + SHORTEST,
@@ -136,7 +145,7 @@ REFUSED = {
     f"underlay.local = '255.255.255.255': allowed is {ONE_HOST}": (
         '[underlay]\ninterface = "eth0"\nlocal = "255.255.255.255"\n' + PORT
     ),
-    "underlay.local = 'hv1': allowed is an IPv4 address": (
+    "underlay.local = 'hv1': allowed is an IP address": (
         '[underlay]\ninterface = "eth0"\nlocal = "hv1"\n' + PORT
     ),
     f"underlay.port = 0: allowed is {A_PORT}": underlay("port = 0"),
@@ -156,20 +165,33 @@ REFUSED = {
     ),
     "fdb.limit = -1: allowed is a whole number from 1 to 10000000": SHORTEST + "[fdb]\nlimit = -1",
     "segment.vni: missing": SHORTEST + '[[segment]]\ngroup = "239.1.1.10"',
-    "segment.group: missing": SHORTEST + "[[segment]]\nvni = 10",
+    "segment: allowed is either a group or a list of remotes": SHORTEST + "[[segment]]\nvni = 10",
+    "segment.remotes = ['192.0.2.12', '192.0.2.12']: allowed is each address once": (
+        SHORTEST + "[[segment]]\nvni = 10\nremotes = ['192.0.2.12', '192.0.2.12']"
+    ),
+    f"segment = '2001:db8::12': allowed is {FAMILY}": (
+        SHORTEST + "[[segment]]\nvni = 10\nremotes = ['2001:db8::12']"
+    ),
+    "underlay.tos = 'low': allowed is \"inherit\", or a whole number from 0 to 252": (
+        underlay('tos = "low"')
+    ),
+    "underlay.trusted = '192.0.2.12': allowed is a list of IP addresses": (
+        underlay('trusted = "192.0.2.12"')
+    ),
     "segment.vni = 16777216: allowed is a whole number from 0 to 16777215": (
         segment("vni = 16777216")
     ),
     "segment.vni = -1: allowed is a whole number from 0 to 16777215": segment("vni = -1"),
     f"segment.group = '192.0.2.1': allowed is {A_GROUP}": segment('group = "192.0.2.1"'),
-    "segment.group = 'ff05::1': allowed is an IPv4 multicast group": segment('group = "ff05::1"'),
+    f"segment = 'ff05::1': allowed is {FAMILY}": segment('group = "ff05::1"'),
     "segment.vlan = 0: allowed is a whole number from 1 to 4094": segment("vlan = 0"),
     "segment.vlan = 4095: allowed is a whole number from 1 to 4094": segment("vlan = 4095"),
     "segment.port = 'trunk9': allowed is one of trunk0": segment('port = "trunk9"'),
     """segment.inner_tags = 'keep': allowed is "strip" or "carry\"""": (
         segment('inner_tags = "keep"')
     ),
-    "segment.tag: unknown; allowed: vlan, inner_tags, vni, group, port": segment("tag = 5"),
+    "segment.tag: unknown; allowed: vni, vlan, inner_tags, group, remotes, port, "
+    "suppress_arp": segment("tag = 5"),
     "segment.port: missing": SHORTEST + '[[port]]\ninterface = "trunk1"\n' + SEGMENT,
     "segment.vni = 10: there twice; allowed is once": (
         SHORTEST + SEGMENT + "vlan = 1\n" + SEGMENT + "vlan = 2\n"
@@ -191,9 +213,8 @@ REFUSED = {
         static('remote = "192.0.2.11"')
     ),
     "static.vni = 11: allowed is a VNI that a [[segment]] has": static("vni = 11"),
-    "static.mac = 02:00:00:00:00:0c of vni 10: there twice; allowed is once": (
-        SHORTEST + SEGMENT + STATIC + STATIC
-    ),
+    "static.mac = 02:00:00:00:00:0c of vni 10 with remote 192.0.2.13: there twice; "
+    "allowed is once": (SHORTEST + SEGMENT + STATIC + STATIC),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.support.frames import A, B, plain
 from vtep.core import Core, Options
 from vtep.effects import PortId, ToUnderlay
+from vtep.segments import Carried
 from vtep.wire import LARGEST_PACKET, OUTER_LENGTH
 
 GROUP, TRUNK = "239.1.1.10", PortId(0)
@@ -14,7 +15,7 @@ GROUP, TRUNK = "239.1.1.10", PortId(0)
 
 def core(mtu: int = 1600) -> Core:
     made = Core(Options(local="192.0.2.11", mtu=mtu))
-    made.add_segment(10, GROUP, TRUNK, 1, False, 0.0)
+    made.add_segment(Carried(10, TRUNK, 1, GROUP), 0.0)
     return made
 
 

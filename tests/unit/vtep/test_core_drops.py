@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.fabric import TRUNK, VNI, Fabric
-from tests.support.frames import A, B, C, mac, plain, tagged
+from tests.support.frames import A, B, C, mac, plain, tagged, udp
 from vtep import core as core_module
 from vtep import wire as wire_module
 from vtep.drops import DropReason
@@ -26,6 +26,11 @@ def from_port(frame: bytes, vlan: int | None = 1) -> Callable[[Fabric], Any]:
 
 def from_underlay(datagram: bytes, sender: str = REMOTE) -> Callable[[Fabric], Any]:
     return lambda fabric: fabric.inject(1, sender, datagram)
+
+
+def marked_by_the_underlay(datagram: bytes) -> Callable[[Fabric], Any]:
+    """Congestion Experienced in the outer header (RFC 3168)."""
+    return lambda fabric: fabric.inject(1, REMOTE, datagram, traffic_class=3)
 
 
 def sized(destination: str, length: int) -> bytes:
@@ -62,12 +67,15 @@ CASES = [
     (DropReason.SHORT_INNER, VNI, from_underlay(HEADER + INNER[:13])),
     (DropReason.INNER_TAG, VNI, from_underlay(HEADER + tagged(INNER, 5))),
     (DropReason.INNER_TAG, VNI, from_underlay(HEADER + tagged(INNER, 0))),
+    (DropReason.UNTRUSTED_REMOTE, VNI, from_underlay(HEADER + INNER, "192.0.2.66")),
+    (DropReason.ECN_NOT_ECT, VNI, marked_by_the_underlay(HEADER + udp())),
 ]
 
 
 def prepared() -> Fabric:
     """One VTEP that is strict, has a small underlay, and a row of each kind."""
-    fabric = Fabric(2, strict=True, mtu=1500).carry(on=[1])
+    trusted = frozenset({OWN, REMOTE, OTHER})
+    fabric = Fabric(2, strict=True, mtu=1500, trusted=trusted).carry(on=[1])
     fabric.cores[1].set_static(VNI, mac(STATIC), OTHER, fabric.now)
     fabric.send(1, plain(LOCAL))
     fabric.inject(1, REMOTE, HEADER + plain(LEARNED))

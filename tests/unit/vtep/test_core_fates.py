@@ -7,6 +7,7 @@ from vtep.core import Core, Options
 from vtep.drops import DropReason
 from vtep.effects import PortId, ToPort, ToUnderlay
 from vtep.events import Event
+from vtep.segments import Carried
 from vtep.wire import FLAG_VNI_VALID
 
 TRUNK, REMOTE = PortId(0), "192.0.2.12"
@@ -14,7 +15,7 @@ TRUNK, REMOTE = PortId(0), "192.0.2.12"
 
 def watched() -> tuple[Core, list[Event]]:
     core, told = Core(Options(local="192.0.2.11")), []
-    core.add_segment(10, "239.1.1.10", TRUNK, 1, False, 0.0)
+    core.add_segment(Carried(10, TRUNK, 1, "239.1.1.10"), 0.0)
     core.observer = told.append
     return core, told
 

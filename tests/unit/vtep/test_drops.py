@@ -27,6 +27,8 @@ def test_the_numbers_of_reasons_do_not_change() -> None:
         "port_down",
         "underlay_overrun",
         "port_overrun",
+        "untrusted_remote",
+        "ecn_not_ect",
     ]
     assert [int(reason) for reason in DropReason] == list(range(len(DropReason)))
 

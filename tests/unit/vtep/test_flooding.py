@@ -1,0 +1,91 @@
+"""Floods without multicast, several remotes for one MAC, trusted remotes, outer TTL and class."""
+
+from __future__ import annotations
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+
+from tests.support.frames import A, B, arp_request, mac, tcp
+from vtep.core import Core, Options
+from vtep.effects import PortId, ToPort, ToUnderlay
+from vtep.segments import Carried
+
+TRUNK = PortId(0)
+REMOTES = ("192.0.2.12", "192.0.2.13")
+
+
+def prepared(**options: object) -> Core:
+    core = Core(Options("192.0.2.11", **options))
+    core.add_segment(Carried(10, TRUNK, 1, None, remotes=REMOTES), 0.0)
+    return core
+
+
+def test_head_end_replication_sends_one_packet_to_each_remote_and_joins_nothing() -> None:
+    core = prepared()
+    sent = core.frame_from_port(TRUNK, 1, arp_request(), 0.0)
+    assert [effect.destination for effect in sent] == list(REMOTES)
+    inner = {bytes(effect.packet[36:]) for effect in sent}
+    assert inner == {arp_request()}
+    (row,) = [core.segments.by_vni[10].counters.encapsulated]
+    assert row == [0, 0, 2, 2 * len(arp_request())]
+    assert core.remove_segment(10, 1.0) == []
+
+
+def test_the_flows_of_a_mac_with_several_remotes_spread_and_each_keeps_to_one() -> None:
+    core = prepared()
+    for remote in REMOTES:
+        core.set_static(10, mac(B), remote, 0.0, add=True)
+
+    def way(sport: int) -> str:
+        (effect,) = core.frame_from_port(TRUNK, 1, tcp(sport=sport), 0.0)
+        assert isinstance(effect, ToUnderlay)
+        return effect.destination
+
+    ways = {sport: way(sport) for sport in range(1024, 1088)}
+    assert set(ways.values()) == set(REMOTES)
+    assert all(way(sport) == remote for sport, remote in ways.items())
+
+
+def test_only_trusted_remotes_are_heard() -> None:
+    core = prepared(trusted=frozenset(REMOTES[:1]))
+    packet = bytes.fromhex("0800000000000a00") + arp_request()
+    assert core.datagram_from_underlay(REMOTES[0], 50_000, False, packet, 0.0)
+    assert not core.datagram_from_underlay(REMOTES[1], 50_000, False, packet, 0.0)
+
+
+@pytest.mark.parametrize(("ttl", "outer"), [(64, 64), (None, 33)])
+@pytest.mark.parametrize(("dscp", "octet"), [(0, 2), (0xB8, 0xBA), (None, 0x2A)])
+def test_ttl_and_class_are_fixed_or_the_inner_packets(
+    ttl: int | None, outer: int, dscp: int | None, octet: int
+) -> None:
+    core = prepared(ttl=ttl, dscp=dscp)
+    inner = Ether(src=A, dst=B) / IP(dst="10.0.0.2", ttl=33, tos=0x2A) / UDP()
+    effect = next(iter(core.frame_from_port(TRUNK, 1, bytes(inner), 0.0)))
+    assert isinstance(effect, ToUnderlay)
+    sent = IP(bytes(effect.packet))
+    assert (sent.ttl, sent.tos) == (outer, octet)
+
+
+def test_over_ipv6_the_packet_is_whole_and_its_checksum_right() -> None:
+    core = Core(Options("2001:db8::11", ttl=9))
+    core.add_segment(Carried(10, TRUNK, 1, "ff05::10"), 0.0)
+    (effect,) = core.frame_from_port(TRUNK, 1, arp_request(), 0.0)
+    assert isinstance(effect, ToUnderlay)
+    sent = IPv6(bytes(effect.packet))
+    assert (sent.src, sent.dst, sent.hlim) == ("2001:db8::11", "ff05::10", 9)
+    assert (sent[UDP].dport, sent[VXLAN].vni, int(sent[VXLAN].flags)) == (4789, 10, 8)
+    right = sent[UDP].chksum
+    del sent[UDP].chksum, sent[UDP].len, sent.plen
+    remade = IPv6(bytes(sent))
+    assert remade[UDP].chksum == right != 0
+
+
+def test_what_does_not_fit_is_answered_at_the_port_unless_it_is_not_wanted() -> None:
+    big = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2") / UDP() / bytes(1500))
+    (answer,) = prepared(mtu=1500).frame_from_port(TRUNK, 1, big, 0.0)
+    assert isinstance(answer, ToPort)
+    assert Ether(answer.frame)["ICMP"].nexthopmtu == 1450
+    assert not prepared(mtu=1500, icmp_too_big=False).frame_from_port(TRUNK, 1, big, 0.0)

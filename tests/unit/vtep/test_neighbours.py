@@ -1,0 +1,76 @@
+"""Address resolution in place of remote VMs: what is remembered, asked for, answered."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6
+from scapy.layers.l2 import ARP, Ether
+
+from tests.support.fabric import Fabric
+from tests.support.frames import A, B, arp_reply, arp_request, mac
+from vtep.events import ANSWERED
+from vtep.neighbours import Neighbours, answer
+
+IP6 = {A: "2001:db8::a", B: "2001:db8::b"}
+
+
+def solicitation() -> bytes:
+    ip = IPv6(src=IP6[A], dst="ff02::1:ff00:b", hlim=255)
+    return bytes(Ether(src=A, dst="33:33:ff:00:00:0b") / ip / ICMPv6ND_NS(tgt=IP6[B]))
+
+
+def advertisement() -> bytes:
+    ip = IPv6(src=IP6[B], dst=IP6[A], hlim=255)
+    return bytes(
+        Ether(src=B, dst=A) / ip / ICMPv6ND_NA(tgt=IP6[B]) / ICMPv6NDOptDstLLAddr(lladdr=B)
+    )
+
+
+def test_an_arp_request_is_answered_as_its_target_would() -> None:
+    known = Neighbours()
+    assert known.asked_for(arp_request()) is None
+    known.notice(arp_reply())
+    assert known.asked_for(arp_request()) == mac(B)
+    assert Ether(answer(arp_request(), mac(B)))[ARP] == Ether(arp_reply())[ARP]
+
+
+def test_a_solicitation_is_answered_as_its_target_would() -> None:
+    known = Neighbours()
+    known.notice(advertisement())
+    assert known.asked_for(solicitation()) == mac(B)
+    made = Ether(answer(solicitation(), mac(B)))
+    assert (made.src, made.dst, made[IPv6].src, made[IPv6].dst) == (B, A, IP6[B], IP6[A])
+    assert (made[ICMPv6ND_NA].S, made[ICMPv6ND_NA].O, made[ICMPv6NDOptDstLLAddr].lladdr) == (
+        1,
+        1,
+        B,
+    )
+    remade = made.copy()
+    del remade[ICMPv6ND_NA].cksum
+    assert bytes(remade) == bytes(made)
+
+
+def test_probes_and_announcements_are_for_everyone() -> None:
+    known = Neighbours()
+    known.notice(arp_reply())
+    assert known.asked_for(arp_request(sender="0.0.0.0")) is None
+    assert known.asked_for(arp_request(sender="10.0.0.2", target="10.0.0.2")) is None
+
+
+def test_a_vtep_answers_for_a_remote_vm_only_where_it_is_told_to() -> None:
+    for suppress in (False, True):
+        fabric = Fabric(2).carry(suppress_arp=suppress)
+        fabric.exchange(1, arp_request())
+        fabric.exchange(2, arp_reply())
+        before = len(fabric.wire)
+        fabric.exchange(1, arp_request())
+        assert (len(fabric.wire) == before) is suppress
+        assert any(told.startswith(ANSWERED) for told in fabric.told(1)) is suppress
+
+
+@given(st.binary(max_size=100))
+def test_no_bytes_raise(frame: bytes) -> None:
+    known = Neighbours()
+    known.notice(frame)
+    known.asked_for(frame)

@@ -1,0 +1,190 @@
+"""What the two address families have in common: sockets, buffers, losses, memberships.
+
+Sending: a raw socket, since each packet brings its own IP and UDP header. Receiving: a UDP socket,
+so that the kernel checks checksums and puts fragments together. Groups: joined for any source on
+sockets of their own, since one socket holds only some hundreds. The kernel does neighbour
+resolution, routing, multicast MACs, IGMP and MLD.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import socket
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+from vtep.drops import DropReason
+from vtep.errors import StartError
+
+# (sender, source port, came to a group, traffic class, payload)
+Datagram = tuple[str, int, bool, int, bytes]
+Extras = list[tuple[int, int, bytes]]
+
+_RECEIVE_BUFFER = 16 << 20
+_SEND_BUFFER = 4 << 20
+_LARGEST = 65_536
+_SO_MEMINFO = 55
+_SO_RCVBUFFORCE = 33
+_MEMINFO = struct.Struct("=9I")  # the last is SK_MEMINFO_DROPS
+_SIOCGIFMTU = 0x8921
+GROUPS_A_SOCKET = 200
+
+
+class Underlay(ABC):
+    """One NIC of the underlay."""
+
+    family: socket.AddressFamily
+
+    def __init__(self, interface: str, local: str, port: int, say: Callable[[str], None]) -> None:
+        """Open it; StartError names cause and cure. say: tells the log of a changed limit."""
+        self.say = say
+        self.interface = interface
+        try:
+            self.index = socket.if_nametoindex(interface)
+        except OSError:
+            raise StartError(f"underlay {interface}: no such interface") from None
+        try:
+            self._sender = self._open(socket.SOCK_RAW, socket.IPPROTO_RAW)
+        except PermissionError:
+            raise StartError(f"underlay {interface}: needs root, or CAP_NET_RAW") from None
+        self._check_local(local)
+        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self.prepare_sender(self._sender)
+        self._receiver = self._open(socket.SOCK_DGRAM, 0)
+        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        try:
+            self._receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            pass  # within net.core.rmem_max, then
+        self.prepare_receiver(self._receiver)
+        self._bind(port)
+        self._holders: list[socket.socket] = []
+        self._joined: dict[str, socket.socket] = {}
+        self._buffer = bytearray(_LARGEST)
+        self._view = memoryview(self._buffer)
+        self._lost = 0  # datagrams, as told so far
+
+    def _check_local(self, local: str) -> None:
+        """A mistyped address would send packets that nobody can answer."""
+        with socket.socket(self.family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((local, 0))
+            except OSError:
+                raise StartError(
+                    f"underlay.local {local}: no address of this host; "
+                    f"`ip address add {local}/24 dev {self.interface}` gives it one"
+                ) from None
+
+    def _open(self, kind: int, protocol: int) -> socket.socket:
+        opened = socket.socket(self.family, kind, protocol)
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.interface.encode())
+        return opened
+
+    def _bind(self, port: int) -> None:
+        try:
+            self._receiver.bind(("", port))
+        except OSError as error:
+            raise StartError(
+                f"underlay.port {port}: {error.strerror}; "
+                "another VTEP or a kernel vxlan device uses it"
+            ) from None
+
+    @property
+    def mtu(self) -> int:
+        """The interface's MTU in bytes."""
+        request = struct.pack("16si", self.interface.encode(), 0)
+        answer = fcntl.ioctl(self._receiver, _SIOCGIFMTU, request)
+        return int(struct.unpack("16si", answer)[1])
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._receiver.fileno()
+
+    # -- what differs between the families
+
+    @abstractmethod
+    def prepare_sender(self, sender: socket.socket) -> None:
+        """Options of the raw socket."""
+
+    @abstractmethod
+    def prepare_receiver(self, receiver: socket.socket) -> None:
+        """Options of the UDP socket."""
+
+    @abstractmethod
+    def look(self, extras: Extras) -> tuple[bool, int]:
+        """From a datagram's control messages: whether it came to a group, and its traffic class."""
+
+    @abstractmethod
+    def change_membership(self, holder: socket.socket, group: str, join: bool) -> None:
+        """Join or leave for any source; OSError if the kernel will not."""
+
+    @abstractmethod
+    def kernel_groups(self) -> set[str]:
+        """The groups the kernel has on this interface: the truth about joins."""
+
+    # -- packets
+
+    def send(self, destination: str, packet: bytes | bytearray) -> DropReason | None:
+        """Send one IP packet; the reason if it could not be."""
+        try:
+            self._sender.sendto(packet, (destination, 0))
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                return DropReason.TOO_BIG
+            busy = error.errno in (errno.EAGAIN, errno.ENOBUFS)
+            return DropReason.UNDERLAY_BUSY if busy else DropReason.UNDERLAY_UNREACHABLE
+        return None
+
+    def receive(self, limit: int) -> Iterator[Datagram]:
+        """Up to `limit` datagrams that wait."""
+        for _ in range(limit):
+            try:
+                length, extras, _, sender = self._receiver.recvmsg_into([self._buffer], 128)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an ICMP error of an earlier packet; reading it clears it
+            to_group, octet = self.look(extras)
+            yield sender[0], sender[1], to_group, octet, bytes(self._view[:length])
+
+    def overrun(self) -> int:
+        """How many datagrams were lost before they were read, since the last call.
+
+        Not by SO_RXQ_OVFL: with hardened usercopy, kernels up to 6.2 kill who reads its control
+        message of a datagram that a local TCP socket sent into a tunnel.
+        """
+        found = self._receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        total: int = _MEMINFO.unpack(found)[-1]
+        fresh, self._lost = (total - self._lost) & 0xFFFFFFFF, total
+        return fresh
+
+    # -- groups
+
+    def join(self, group: str) -> None:
+        """Become a member; the kernel reports it. StartError names the limit that forbids it."""
+        if len(self._joined) >= len(self._holders) * GROUPS_A_SOCKET:
+            self._holders.append(socket.socket(self.family, socket.SOCK_DGRAM))
+        holder = min(self._holders, key=list(self._joined.values()).count)
+        try:
+            self.change_membership(holder, group, join=True)
+        except OSError as error:
+            raise StartError(
+                f"group {group}: {error.strerror}; `sysctl net.ipv4.igmp_max_memberships="
+                f"{GROUPS_A_SOCKET}` allows more"
+            ) from None
+        self._joined[group] = holder
+
+    def leave(self, group: str) -> None:
+        """Cease to be a member."""
+        try:
+            self.change_membership(self._joined.pop(group), group, join=False)
+        except OSError:
+            return  # the interface is gone, and the membership with it
+
+    def close(self) -> None:
+        """Close all sockets; memberships go with them."""
+        for opened in (self._sender, self._receiver, *self._holders):
+            opened.close()

@@ -1,0 +1,56 @@
+"""The tunnel side over IPv6: MLD for groups, the outer traffic class by IPV6_RECVTCLASS."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+from vtep.underlay.base import Extras, Underlay
+
+_IPV6_HDRINCL = 36
+_IPV6_MTU_DISCOVER, _PMTUDISC_DO = 23, 2
+
+
+class Ipv6Underlay(Underlay):
+    """One NIC of an IPv6 underlay."""
+
+    family = socket.AF_INET6
+
+    def prepare_sender(self, sender: socket.socket) -> None:
+        """Multicast leaves by this interface, without a copy for us; nothing is fragmented."""
+        sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self.index)
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DO)
+
+    def prepare_receiver(self, receiver: socket.socket) -> None:
+        """Ask for each datagram's destination and traffic class; IPv4 is another driver's."""
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+
+    def look(self, extras: Extras) -> tuple[bool, int]:
+        """The destination of the header, and its traffic class."""
+        to_group, octet = False, 0
+        for level, kind, value in extras:
+            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+                to_group = value[0] == 0xFF
+            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_TCLASS:
+                octet = value[0]
+        return to_group, octet
+
+    def change_membership(self, holder: socket.socket, group: str, join: bool) -> None:
+        """Join or leave by MLD."""
+        option = socket.IPV6_JOIN_GROUP if join else socket.IPV6_LEAVE_GROUP
+        packed = socket.inet_pton(socket.AF_INET6, group)
+        holder.setsockopt(socket.IPPROTO_IPV6, option, struct.pack("=16si", packed, self.index))
+
+    def kernel_groups(self) -> set[str]:
+        """From /proc/net/igmp6: index, device, group in hexadecimal, ..."""
+        rows = (line.split() for line in Path("/proc/net/igmp6").read_text().splitlines())
+        return {
+            socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[2]))
+            for row in rows
+            if row[0] == str(self.index)
+        }
