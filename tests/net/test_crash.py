@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import RunningLab, lab, namespaces_in_use, processes_of, vxlab, vxlab_ok
+from tests.support.labs import (
+    RunningLab,
+    lab,
+    namespaces_in_use,
+    namespaces_of,
+    processes_of,
+    vxlab,
+    vxlab_ok,
+)
 from tests.support.poll import eventually
 from topologies.lab import rpc
 
@@ -79,14 +87,14 @@ def test_the_first_processs_death_ends_everything(victim: RunningLab) -> None:
 
 
 def test_down_leaves_nothing_behind() -> None:
-    before = namespaces_in_use()
     interfaces = Path("/proc/net/dev").read_text().count(":")
     with lab("three_vteps", "t-gone") as running:
         directory = running.handle.directory.path
-        assert len(namespaces_in_use()) > len(before)
+        theirs = namespaces_of(directory)
+        assert len(theirs) == 1 + 3 + 3  # the switches', and each VM's and hypervisor's
     assert_nothing_runs(directory)
     assert not directory.exists()
-    assert namespaces_in_use() <= before
+    assert not theirs & namespaces_in_use()
     assert Path("/proc/net/dev").read_text().count(":") == interfaces
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import CHECKOUT, VXLAB, lab, namespaces_in_use, vxlab
+from tests.support.labs import CHECKOUT, VXLAB, lab, processes_below, vxlab
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -59,7 +59,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_root
 def test_an_ordinary_user_needs_no_root(base: Path) -> None:
     vxlab_ = " ".join(VXLAB)
-    before = namespaces_in_use()
     done = as_nobody(
         f"{vxlab_} up three_vteps -d && {vxlab_} exec A -- ping -c1 -W2 10.0.0.2 && "
         f"{vxlab_} fdb && {vxlab_} capture hv1 -c 1 -w {base}/x.pcapng & "
@@ -71,7 +70,7 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
     assert "All eight steps were seen to be true." in done.stdout
     assert "1 received" in done.stdout
     assert not list(base.glob("*/lock"))
-    assert namespaces_in_use() <= before
+    assert processes_below(base) == []
 
 
 @needs_root

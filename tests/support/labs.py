@@ -168,6 +168,12 @@ def namespaces_in_use() -> set[str]:
     return {link for pid in _pids() if (link := _net_of(pid))}
 
 
+def namespaces_of(directory: Path) -> set[str]:
+    """The network namespaces of a lab's processes, other than this process's own."""
+    theirs = {_net_of(Path("/proc") / pid) for pid in processes_of(directory)}
+    return {link for link in theirs if link} - {_net_of(Path("/proc/self")) or ""}
+
+
 def _pids() -> Iterator[Path]:
     return (path for path in Path("/proc").iterdir() if path.name.isdigit())
 
@@ -180,9 +186,15 @@ def _net_of(process: Path) -> str | None:
 
 
 def processes_of(directory: Path) -> list[str]:
-    """The command lines of all processes that carry a lab's directory in their environment."""
+    """The pids of all processes that carry a lab's directory in their environment."""
     marker = f"VXLAB_DIR={directory}".encode()
     return [path.name for path in _pids() if marker in _environment(path)]
+
+
+def processes_below(base: Path) -> list[str]:
+    """The pids of all processes of any lab below a base directory."""
+    marker = f"VXLAB_DIR={base}/".encode()
+    return [path.name for path in _pids() if any(e.startswith(marker) for e in _environment(path))]
 
 
 def _environment(process: Path) -> list[bytes]:

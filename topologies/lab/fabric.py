@@ -41,7 +41,8 @@ def expected_snooping(topo: OverlayTopo) -> Snooping:
     peers_of = peers(topo)
     expected: Snooping = {dpid(topo, switch): defaultdict(set) for switch in peers_of}
     for hypervisor in topo.hypervisors.values():
-        groups = {hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values()}
+        used = {hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values()}
+        groups = {group for group in used if group is not None}
         for switch, port in _toward(peers_of, hypervisor.name).items():
             for group in groups:
                 expected[dpid(topo, switch)][group].add(port)

@@ -191,8 +191,15 @@ class Life:
         await_condition(unmet, "groups joined and snooped")
 
     def _await_addresses(self) -> None:
-        """Every switch knows the way to every VTEP, or their first unicast would be flooded."""
-        vteps = {mac_of(hypervisor.underlay) for hypervisor in self.topo.hypervisors.values()}
+        """Every switch knows the way to every VTEP that joined a group.
+
+        Without it their first unicast would be flooded. VTEPs without groups have sent nothing yet.
+        """
+        vteps = {
+            mac_of(hypervisor.underlay)
+            for hypervisor in self.topo.hypervisors.values()
+            if any(hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values())
+        }
         wanted = {(dpid(self.topo, s), mac) for s in self.topo.underlay_switches for mac in vteps}
 
         def unmet() -> str | None:

@@ -61,10 +61,20 @@ class Nic(Intf):
 class Veth(Link):
     """A veth pair with an MTU, made and brought up in one command on each side."""
 
-    def __init__(self, node1: Node, node2: Node, mtu: int = 1500, **params: Any) -> None:
+    def __init__(
+        self,
+        node1: Node,
+        node2: Node,
+        mtu: int = 1500,
+        offloads2: bool = True,
+        **params: Any,
+    ) -> None:
+        """offloads2: whether the second end may leave checksums and segmentation to the first."""
         self.mtu = mtu
         params["intf"] = Nic
         super().__init__(node1, node2, **params)
+        if not offloads2:
+            run(node2, f"ethtool -K {self.intf2} tx off > /dev/null")
 
     def makeIntfPair(  # the name is Mininet's
         self,
@@ -131,7 +141,8 @@ class HypervisorNode(PlainNode):
         plan: Hypervisor = self.params["plan"]
         if plan.neighbours:
             self._tell_neighbours(plan)
-        shared_parts().start_agent(plan.name, plan.agent_config, f"/proc/{self.pid}/ns/net")
+        namespace = f"/proc/{self.pid}/ns/net"
+        shared_parts().start_agent(plan.name, plan.kind, plan.agent_config, namespace)
         return result
 
     def _tell_neighbours(self, plan: Hypervisor) -> None:
@@ -149,6 +160,7 @@ class HypervisorNode(PlainNode):
         groups = max(20, len(self.params["plan"].vlans))
         return [
             ("ipv6/conf/all/disable_ipv6", 1),
+            ("ipv6/conf/default/disable_ipv6", 1),  # of the devices a VTEP makes
             ("ipv4/igmp_max_memberships", groups),
         ]
 

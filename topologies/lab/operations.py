@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from topologies.lab.overlay import OverlayTopo
 from topologies.lab.ovs import OpenVSwitch, vswitchd_alive
 from topologies.lab.parts import Parts
 from topologies.lab.plan import Vm
+
+ANNOUNCEMENTS_S = (0.0, 0.05, 0.15)  # pauses before each
 
 
 class Operations:
@@ -82,13 +85,17 @@ class Operations:
 def _announce(vm: Vm, bridge: str, cable: str) -> None:
     """Say for the VM where it is now, as a hypervisor does at the end of a live migration.
 
-    A gratuitous ARP (RFC 5227 section 3): broadcast, so every VTEP of the VNI hears it.
+    A gratuitous ARP (RFC 5227 section 3): broadcast, so every VTEP of the VNI hears it. Said more
+    than once, as QEMU does, since a VTEP that must first resolve its remotes may lose the first.
     """
     mac, ip = bytes.fromhex(vm.mac.replace(":", "")), ipaddress.ip_interface(vm.ip).ip.packed
     request = bytes.fromhex("0001080006040001")
     frame = b"\xff" * 6 + mac + b"\x08\x06" + request + mac + ip + bytes(6) + ip
     port = _run("ovs-vsctl", "get", "Interface", cable, "ofport").strip()
-    _run("ovs-ofctl", "packet-out", bridge, f"in_port={port} packet={frame.hex()} actions=NORMAL")
+    said = f"in_port={port} packet={frame.hex()} actions=NORMAL"
+    for pause_s in ANNOUNCEMENTS_S:
+        time.sleep(pause_s)
+        _run("ovs-ofctl", "packet-out", bridge, said)
 
 
 def _run(*command: str) -> str:

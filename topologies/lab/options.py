@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies.lab.errors import UsageError
+from topologies.vteps.kinds import KINDS
 
 
 def _group(text: str) -> str:
@@ -71,6 +72,17 @@ def whole(low: int, high: int) -> Kind:
     return Kind(read, f"a whole number from {low} to {high}")
 
 
+def choice(*words: str) -> Kind:
+    """One of some words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return Kind(read, " or ".join(words))
+
+
 @dataclass(frozen=True)
 class Option:
     """One thing that can be set; `per_hypervisor` ones also for a single hypervisor."""
@@ -83,6 +95,8 @@ class Option:
 
 
 COMMON = (
+    Option("vtep", choice(*KINDS), "python", "kind of VTEP", True),
+    Option("flooding", choice("multicast", "head-end"), "multicast", "how VTEPs flood"),
     Option("ageing", whole(1, 1_000_000), 300, "seconds a learned row lives unrenewed", True),
     Option("limit", whole(1, 10_000_000), 65_536, "MACs a VNI may learn", True),
     Option("group", GROUP, None, "another multicast group for all segments", True),

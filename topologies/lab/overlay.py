@@ -40,6 +40,8 @@ class OverlayTopo(Topo):
         self.underlay_switches: list[str] = []
         self.lay()
         self.settings.check_hypervisors(self.hypervisors)
+        for segment in self.segments.values():
+            self._choose_flooding(segment)
         if len(self.hypervisors) > LEARNED_NEIGHBOURS:
             self._tell_neighbours()
 
@@ -94,9 +96,14 @@ class OverlayTopo(Topo):
 
     def attach(self, hypervisor: Hypervisor, segment: Segment, vlan: int | None = None) -> int:
         """Carry a segment on a hypervisor, on a VLAN (or the next free one); returns the VLAN."""
+        fresh = segment.vni not in hypervisor.vlans
         trunk, vlan = hypervisor.attach(segment, vlan)
         while trunk >= len(hypervisor.bridges):
             self._add_bridge(hypervisor)
+        if fresh and not hypervisor.kind.trunk:
+            port = hypervisor.port_of(trunk, vlan)
+            bridge, mtu = hypervisor.bridges[trunk], self.settings["vm_mtu"]
+            self._wire(hypervisor.name, bridge, mtu, intfName1=port, params2={"vlan": vlan})
         return vlan
 
     def vm(
@@ -114,16 +121,24 @@ class OverlayTopo(Topo):
             checked("mac", mac, MAC)
         if vlan is not None and not 1 <= vlan <= LAST_VLAN:
             raise UsageError(f"{name}: VLAN {vlan}: allowed is 1 to {LAST_VLAN}")
+        self.attach(hypervisor, segment, vlan)
         trunk, vlan = hypervisor.attach(segment, vlan)
         mac = mac or mac_of(str(ipaddress.ip_interface(ip).ip))
         vm = Vm(name, hypervisor.name, segment, vlan, trunk, ip, mac)
         self.vms[name] = vm
-        self.attach(hypervisor, segment)
         ipv6 = self.settings["ipv6"]
         self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=ipv6)
         bridge = hypervisor.bridges[trunk]
         self._wire(name, bridge, self.settings["vm_mtu"], params2={"vlan": vlan})
         return vm
+
+    def _choose_flooding(self, segment: Segment) -> None:
+        """Head-end replication where it is asked for, or one of the VTEPs knows nothing else."""
+        carrying = [h for h in self.hypervisors.values() if segment.vni in h.vlans]
+        if self.settings["flooding"] == "multicast" and all(h.kind.multicast for h in carrying):
+            return
+        for hypervisor in carrying:
+            hypervisor.remotes[segment.vni] = [h.underlay for h in carrying if h is not hypervisor]
 
     def _tell_neighbours(self) -> None:
         everyone = {other.underlay: mac_of(other.underlay) for other in self.hypervisors.values()}
@@ -139,10 +154,10 @@ class OverlayTopo(Topo):
         # Bridges take datapath ids far from the underlay's 1, 2, 3...
         dpid = f"{0xB00000 + hypervisor.number * 256 + trunk:016x}"
         self.addSwitch(name, cls=VirtualSwitch, dpid=dpid)
-        mtu = self.settings["vm_mtu"] + 4  # room for the 802.1Q tag of a full frame
-        self._wire(
-            hypervisor.name, name, mtu, intfName1=hypervisor.trunk_interface(trunk), params1={}
-        )
+        if hypervisor.kind.trunk:
+            mtu = self.settings["vm_mtu"] + 4  # room for the 802.1Q tag of a full frame
+            interface, offloads = hypervisor.trunk_interface(trunk), hypervisor.kind.offloads
+            self._wire(hypervisor.name, name, mtu, intfName1=interface, offloads2=offloads)
 
     def _wire(self, node1: str, node2: str, mtu: int, **params: Any) -> None:
         self.addLink(node1, node2, cls=Veth, mtu=mtu, **params)
@@ -154,7 +169,7 @@ class OverlayTopo(Topo):
         for hypervisor in self.hypervisors.values():
             ip, mac = f"{hypervisor.underlay}/{UNDERLAY_PREFIX}", mac_of(hypervisor.underlay)
             row = _row(hypervisor.name, "hypervisor", None, [ip], mac)
-            yield row | {"underlay": hypervisor.underlay, "vtep": "python"}
+            yield row | {"underlay": hypervisor.underlay, "vtep": hypervisor.kind.name}
             for bridge in hypervisor.bridges:
                 yield _row(bridge, "bridge", hypervisor.name, [], None)
         for name, (ip, mac) in self.machines.items():

@@ -29,17 +29,19 @@ class OpenVSwitch:
         self.directory = directory
         self._database = directory.ovs / "db.sock"
 
-    def start(self) -> None:
-        """Make the database and start both daemons; returns when they serve."""
+    def start(self, tso: bool = True) -> None:
+        """Make the database and start both daemons; returns when they serve.
+
+        tso: let the userspace datapath carry super-frames and partial checksums. Without it TCP
+        hangs on veth's partial checksums while ping works.
+        """
         database = self.directory.ovs / "conf.db"
         self._run("ovsdb-tool", "create", str(database), str(SCHEMA))
         remote = f"--remote=punix:{self._database}"
         self._run("ovsdb-server", str(database), remote, *self._daemon("ovsdb-server"))
-        # Without TSO in the userspace datapath, TCP hangs on veth's partial checksums while ping
-        # works. It is read once, at the start of ovs-vswitchd.
         self._run("ovs-vsctl", "--no-wait", "init")
-        tso = "other_config:userspace-tso-enable=true"
-        self._run("ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", tso)
+        setting = f"other_config:userspace-tso-enable={str(tso).lower()}"  # read once, at the start
+        self._run("ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", setting)
         self.start_vswitchd()
 
     def start_vswitchd(self) -> None:

@@ -16,6 +16,7 @@ from topologies.lab import rpc
 from topologies.lab.directory import LabDirectory
 from topologies.lab.errors import LabError
 from topologies.lab.waiting import await_condition
+from topologies.vteps.kinds import VtepKind
 
 CONTROLLER_PORT = 6653
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -36,13 +37,16 @@ class Parts:
         self.directory = directory
         self._controller: subprocess.Popen[bytes] | None = None
         self._forkserver: subprocess.Popen[bytes] | None = None
-        self._namespaces: dict[str, str] = {}
+        self._agents: dict[str, tuple[VtepKind, str]] = {}  # kind, and its network namespace
 
     def _spawn(self, part: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start one of our modules in a session of its own, its output in the part's log."""
+        return self._run(part, [python(), "-m", *arguments])
+
+    def _run(self, part: str, command: list[str]) -> subprocess.Popen[bytes]:
         with self.directory.log(part).open("ab") as log:
             return subprocess.Popen(
-                [python(), "-m", *arguments],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,20 +119,33 @@ class Parts:
         )
         await_condition(up, "fork server ready")
 
-    def start_agent(self, name: str, render: Callable[[str], str], namespace: str) -> None:
-        """Write the configuration of hypervisor `name`'s agent and fork it into its namespace."""
+    def start_agent(
+        self, name: str, kind: VtepKind, render: Callable[[str], str], namespace: str
+    ) -> None:
+        """Write the configuration of hypervisor `name`'s VTEP and start it in its namespace."""
         config = self.directory.agent_config(name)
         config.write_text(render(str(self.directory.agent_socket(name))))
-        self._namespaces[name] = namespace
-        self._fork(name)
+        self._agents[name] = kind, namespace
+        self._launch(name)
 
-    def _fork(self, name: str) -> None:
+    def _launch(self, name: str) -> None:
+        kind, namespace = self._agents[name]
+        if kind.name == "python":
+            self._fork(name, namespace)
+        else:
+            self._spawn_inside(name, kind.module, namespace)
+
+    def _spawn_inside(self, name: str, module: str, namespace: str) -> None:
+        command = ["nsenter", f"--net={namespace}", python(), "-m", module]
+        self._run(name, [*command, "--config", str(self.directory.agent_config(name))])
+
+    def _fork(self, name: str, namespace: str) -> None:
         self._await_forkserver()
         rpc.ask(
             self.directory.forkserver_socket,
             "spawn",
             config=str(self.directory.agent_config(name)),
-            netns=self._namespaces[name],
+            netns=namespace,
             log=str(self.directory.log(name)),
         )
 
@@ -147,7 +164,7 @@ class Parts:
     def restart_agent(self, name: str) -> None:
         """End and start a hypervisor's agent again, with the configuration it had."""
         self.stop_agent(name)
-        self._fork(name)
+        self._launch(name)
         await_condition(lambda: self.agent_missing(name), "agents ready")
 
     def agent_missing(self, name: str) -> str | None:

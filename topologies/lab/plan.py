@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from topologies.lab.errors import UsageError
+from topologies.vteps.kinds import KINDS, VtepKind
 
 UNDERLAY_PREFIX = 24
 LAST_VLAN = 4094  # IEEE 802.1Q: 0 and 4095 are reserved
@@ -49,6 +50,7 @@ class Hypervisor:
     slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
     options: dict[str, Any] = field(default_factory=dict)
     neighbours: dict[str, str] = field(default_factory=dict)  # underlay address -> MAC, if told
+    remotes: dict[int, list[str]] = field(default_factory=dict)  # VNI -> head-end replication
 
     @property
     def underlay(self) -> str:
@@ -93,9 +95,29 @@ class Hypervisor:
         self.slots[slot] = segment.vni
         self.vlans[segment.vni] = slot, segment
 
-    def group_of(self, segment: Segment) -> str:
-        """The group this hypervisor uses for a segment: the segment's, or what was set by hand."""
-        return self.options["group"] or segment.group
+    @property
+    def kind(self) -> VtepKind:
+        """The kind of its VTEP."""
+        return KINDS[self.options["vtep"]]
+
+    def group_of(self, segment: Segment) -> str | None:
+        """The group this hypervisor uses for a segment: the segment's, or what was set by hand.
+
+        None where it floods by head-end replication.
+        """
+        if segment.vni in self.remotes:
+            return None
+        return str(self.options["group"] or segment.group)
+
+    def port_of(self, trunk: int, vlan: int) -> str:
+        """The hypervisor's interface towards its virtual switch that carries a VLAN."""
+        return self.trunk_interface(trunk) if self.kind.trunk else f"{self.name}-v{trunk}.{vlan}"
+
+    def _ports(self) -> list[str]:
+        if self.kind.trunk:
+            return [self.trunk_interface(trunk) for trunk in range(len(self.bridges))]
+        slots = sorted(slot for slot, _ in self.vlans.values())
+        return [self.port_of(slot // LAST_VLAN, slot % LAST_VLAN + 1) for slot in slots]
 
     def agent_config(self, control: str) -> str:
         """The agent's configuration file, TOML (`python -m vtep --config`)."""
@@ -112,18 +134,23 @@ class Hypervisor:
             f"ageing_s = {self.options['ageing']}",
             f"limit = {self.options['limit']}",
         ]
-        for trunk in range(len(self.bridges)):
-            lines += ["[[port]]", f"interface = {_quoted(self.trunk_interface(trunk))}"]
+        for port in self._ports():
+            lines += ["[[port]]", f"interface = {_quoted(port)}"]
         for vni, (slot, segment) in sorted(self.vlans.items()):
-            trunk, offset = divmod(slot, LAST_VLAN)
-            lines += [
-                "[[segment]]",
-                f"vni = {vni}",
-                f"group = {_quoted(self.group_of(segment))}",
-                f"vlan = {offset + 1}",
-                f"port = {_quoted(self.trunk_interface(trunk))}",
-            ]
+            lines += self._segment_lines(vni, slot, segment)
         return "\n".join(lines) + "\n"
+
+    def _segment_lines(self, vni: int, slot: int, segment: Segment) -> list[str]:
+        trunk, offset = divmod(slot, LAST_VLAN)
+        group, port = self.group_of(segment), self.port_of(trunk, offset + 1)
+        lines = ["[[segment]]", f"vni = {vni}", f"port = {_quoted(port)}"]
+        if self.kind.trunk:
+            lines.append(f"vlan = {offset + 1}")
+        if group is None:
+            lines.append(f"remotes = {json.dumps(self.remotes[vni])}")
+        else:
+            lines.append(f"group = {_quoted(group)}")
+        return lines
 
 
 def _quoted(text: str) -> str:

@@ -63,6 +63,8 @@ def choose(lab: Lab) -> Cast:
             hypervisors = lab.nodes("hypervisor")
             members = [row for row in hypervisors if row["name"] in carrying]
             outsiders = [row for row in hypervisors if row["name"] not in carrying]
+            if any(row["vtep"] != "python" for row in members):
+                raise UsageError("demo: the scene is told by VTEPs of kind python")
             group = lab.state["segments"][str(asker["vni"])]
             return Cast(asker, others[0], same, members, outsiders, group)
     raise UsageError(f"{lab.state['topology']}: the scene needs a VNI with VMs on two hypervisors")

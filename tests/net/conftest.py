@@ -1,0 +1,23 @@
+"""What holds for every test on a real lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from topologies.lab.handle import labs
+
+TEST_LABS = ("t-", "demo-")  # how the labs of these tests are called
+
+
+@pytest.fixture(autouse=True)
+def no_traceback_in_any_log() -> Iterator[None]:
+    """A part that crashed fails the test, even if nothing asked it."""
+    yield
+    for running in labs():
+        if not running.name.startswith(TEST_LABS):
+            continue  # somebody else's
+        for log in (running.directory.path / "log").glob("*.log"):
+            text = log.read_text(errors="replace")
+            assert "Traceback (most recent call last)" not in text, f"{log}:\n{text[-3000:]}"

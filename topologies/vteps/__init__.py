@@ -1,0 +1,1 @@
+"""VTEPs of other kinds behind the one interface: a configuration file in, a control socket out."""
