@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from topologies.cli.judge import JUDGE_COMMANDS
 from topologies.cli.look import LOOK_COMMANDS
 from topologies.cli.manage import MANAGE_COMMANDS
 from topologies.cli.watch import WATCH_COMMANDS
@@ -23,7 +24,7 @@ def vxlab() -> None:
     """
 
 
-for command in MANAGE_COMMANDS + LOOK_COMMANDS + WATCH_COMMANDS:
+for command in MANAGE_COMMANDS + LOOK_COMMANDS + WATCH_COMMANDS + JUDGE_COMMANDS:
     vxlab.add_command(command)
 
 

@@ -99,11 +99,14 @@ def stream_events(lab: Lab, only: str | None, initial: bool) -> Iterator[dict[st
     """The events of all agents as they come, until the last agent is gone."""
     with selectors.DefaultSelector() as selector:
         for name in lab.hypervisors(only):
-            with contextlib.suppress(rpc.Unreachable):
+            try:
                 path = lab.directory.agent_socket(name)
                 peer = rpc.Subscription(path, "events", initial=initial)
-                selector.register(peer, selectors.EVENT_READ, peer)
-                yield from peer.receive() or []
+            except LabError as error:  # dead, or of a kind that tells nothing
+                print(f"vxlab: {name}: {error}", file=sys.stderr)
+                continue
+            selector.register(peer, selectors.EVENT_READ, peer)
+            yield from peer.receive() or []
         while selector.get_map():
             for key, _ in selector.select():
                 arrived = key.data.receive()

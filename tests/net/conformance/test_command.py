@@ -1,0 +1,105 @@
+"""The command and the pytest plugin, as somebody with a VTEP of their own uses them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.support.labs import CHECKOUT
+from topologies.cli.judge import conformance
+from topologies.lab.errors import LabError, UsageError
+
+OURS = f"{sys.executable} -m vtep"
+BROKEN = f"{sys.executable} -m tests.support.broken_vtep --fault flag_unchecked"
+
+
+def judge(*arguments: str) -> Result:
+    return CliRunner().invoke(conformance, arguments)
+
+
+def test_a_vtep_that_conforms_ends_with_0() -> None:
+    done = judge("--only", "N19", "--only", "N14", "--json")
+    assert done.exit_code == 0, done.output
+    (report,) = json.loads(done.stdout)
+    assert (report["vtep"], report["conforms"]) == ("python", True)
+    assert [row["id"] for row in report["rows"]] == ["N14", "N14.ipv6", "N19"]
+
+
+def test_one_that_deviates_ends_with_1_and_shows_the_packet() -> None:
+    done = judge("--vtep-cmd", BROKEN, "--only", "N19")
+    assert done.exit_code == 1
+    assert "N19 deviates: flags 0x00: I is clear, and yet it was delivered" in done.output
+    assert "VXLAN: header 0000000000000a00, VNI 10" in done.output
+
+
+def test_the_page_has_the_deviation(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    done = judge("--vtep-cmd", BROKEN, "--only", "N19", "--only", "N20", "--markdown", str(page))
+    assert done.exit_code == 1
+    text = page.read_text()
+    assert "| N20 | 5 | MUST | The other seven flag bits are 0 when sent | conforms |" in text
+    assert "N19: flags 0x00: I is clear, and yet it was delivered" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--vtep", "nonesuch"), "nonesuch: no kind of VTEP; allowed: python"),
+        (("--only", "N99"), "N99: no such row; allowed: N1 "),
+        (("--vtep-cmd", "'"), "no command"),
+        (("--no-trunk",), "are about the VTEP of --vtep-cmd"),
+    ],
+)
+def test_a_mistake_is_named(arguments: tuple[str, ...], words: str) -> None:
+    done = judge(*arguments)
+    assert isinstance(done.exception, UsageError)
+    assert words in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("/bin/false", "false: the VTEP ended with status 1: it said nothing"),
+        (f"{sys.executable} -m vtep.nonesuch", "No module named vtep.nonesuch"),
+    ],
+)
+def test_a_vtep_that_does_not_come_up_is_quoted(command: str, words: str) -> None:
+    done = judge("--vtep-cmd", command, "--only", "N1")
+    assert isinstance(done.exception, LabError)
+    assert words in str(done.exception)
+
+
+def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """pytest as others run it, in a folder of theirs."""
+    known = {point.value for point in entry_points(group="pytest11")}
+    plugin = "topologies.conformance.plugin"
+    load = [] if plugin in known else ["-p", plugin]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *load, *arguments, str(folder)],
+        capture_output=True, text=True, cwd=folder, env={"PYTHONPATH": str(CHECKOUT)},
+    )  # fmt: skip
+
+
+def test_the_plugin_has_a_test_for_each_row(tmp_path: Path) -> None:
+    done = pytest_run(tmp_path, "--vtep-cmd", OURS, "--vtep-only", "N1", "--vtep-only", "N31")
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_plugin_shows_what_deviates(tmp_path: Path) -> None:
+    done = pytest_run(tmp_path, "--vtep-cmd", BROKEN, "-k", "N19 or N20")
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "I is clear, and yet it was delivered" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_without_its_options_the_plugin_adds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text(
+        "import sys\n\ndef test_own():\n    assert 'scapy' not in sys.modules\n"
+    )
+    assert "1 passed" in pytest_run(tmp_path).stdout

@@ -1,0 +1,140 @@
+"""Our own VTEP under the suite: no deviation, in time, and read by tshark as by us."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scapy.utils import RawPcapNgReader
+
+from topologies.conformance import frames
+from topologies.conformance.candidate import PYTHON
+from topologies.conformance.catalogue import rows_of
+from topologies.conformance.report import Report
+from topologies.conformance.session import judge_all
+from topologies.conformance.verdict import Verdict
+from topologies.conformance.wiring import OWN_MAC
+
+PORTS = (4789, 8472)
+WITHIN_S = 60
+FIELDS = (
+    *("ip.src", "ip.dst", "ipv6.src", "ipv6.dst"),
+    *("udp.srcport", "udp.dstport", "udp.length", "udp.checksum.status"),
+    *("vxlan.flags", "vxlan.gbp", "vxlan.vni", "vxlan.reserved8"),
+    *("eth.dst", "eth.src", "frame.len", "frame.protocols"),
+)
+TUNNEL = re.compile(r"eth:ethertype:(ip|ipv6):udp:vxlan")  # and not quoted in an ICMP message
+NO_CHECKSUM, GOOD_CHECKSUM = "3", "1"  # as tshark numbers them
+
+
+@dataclass(frozen=True)
+class Run:
+    """The suite's run over our VTEP, and all its packets."""
+
+    report: Report
+    capture: Path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    capture = tmp_path_factory.mktemp("suite") / "suite.pcapng"
+    began = time.monotonic()
+    judged = tuple(judge_all(PYTHON, rows_of(), str(capture)))
+    return Run(Report(PYTHON, judged, time.monotonic() - began), capture)
+
+
+def test_no_row_deviates(run: Run) -> None:
+    deviating = {
+        each.row.id: each.finding.text
+        for each in run.report.judged
+        if each.finding.verdict is Verdict.DEVIATES
+    }
+    assert deviating == {}
+
+
+def test_all_but_the_tagged_underlay_can_be_observed(run: Run) -> None:
+    """A kernel without 802.1Q cannot make the tagged interface."""
+    hidden = {
+        each.row.id for each in run.report.judged if each.finding.verdict is Verdict.UNOBSERVABLE
+    }
+    assert hidden <= {"N37.vlan"}
+
+
+def test_the_suite_is_done_within_a_minute(run: Run) -> None:
+    assert run.report.seconds < WITHIN_S
+
+
+def sent_by_the_vtep(capture: Path) -> Iterator[frames.Carried]:
+    """The VXLAN packets of a capture that the VTEP sent, as we read them."""
+    for data, _ in RawPcapNgReader(str(capture)):
+        if data[6:12].hex(":") == OWN_MAC:
+            found = [packet for port in PORTS if (packet := frames.carried(data, port))]
+            yield from found
+
+
+def as_tshark_prints(packet: frames.Carried) -> dict[str, str]:
+    """What tshark is to say of a packet."""
+    network = {"ip.src": "", "ip.dst": "", "ipv6.src": "", "ipv6.dst": ""}
+    version = "ipv6" if ":" in packet.source else "ip"
+    network |= {f"{version}.src": packet.source, f"{version}.dst": packet.destination}
+    unchecked = packet.udp_checksum == 0
+    return {
+        **network,
+        "udp.srcport": str(packet.source_port),
+        "udp.dstport": str(packet.port),
+        "udp.length": str(packet.udp_length),
+        "udp.checksum.status": NO_CHECKSUM if unchecked else GOOD_CHECKSUM,
+        "vxlan.flags": f"0x{int.from_bytes(packet.header[:2], 'big'):04x}",
+        "vxlan.gbp": str(int.from_bytes(packet.header[2:4], "big")),
+        "vxlan.vni": str(packet.vni),
+        "vxlan.reserved8": str(packet.header[7]),
+        "eth.dst": f"{packet.destination_mac} {packet.inner[:6].hex(':')}",
+        "eth.src": f"{OWN_MAC} {packet.inner[6:12].hex(':')}",
+        "frame.len": str(len(packet.raw)),
+    }
+
+
+def read_by_tshark(capture: Path) -> list[dict[str, str]]:
+    """The same packets as tshark reads them; of headers that are there twice the outer one."""
+    decode = [word for port in PORTS for word in ("-d", f"udp.port=={port},vxlan")]
+    listing = subprocess.run(
+        ["tshark", "-r", str(capture), *decode, "-o", "udp.check_checksum:TRUE",
+         "-Y", f"vxlan and eth.src[0:6] == {OWN_MAC}", "-T", "fields", "-E", "aggregator= ",
+         *(word for field in FIELDS for word in ("-e", field))],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    rows = (dict(zip(FIELDS, line.split("\t"), strict=True)) for line in listing.splitlines())
+    return [_outer(row) for row in rows if TUNNEL.match(row.pop("frame.protocols"))]
+
+
+def _outer(row: dict[str, str]) -> dict[str, str]:
+    version = "ip" if row["ip.src"] and _comes_first(row) else "ipv6"
+    other = "ipv6" if version == "ip" else "ip"
+    for end in ("src", "dst"):
+        row[f"{version}.{end}"] = row[f"{version}.{end}"].split(" ")[0]
+        row[f"{other}.{end}"] = ""
+    for name, value in row.items():
+        if name.startswith(("udp.", "vxlan.")):
+            row[name] = value.split(" ")[0]
+        elif name.startswith("eth."):
+            row[name] = " ".join(value.split(" ")[:2])
+    return row
+
+
+def _comes_first(row: dict[str, str]) -> bool:
+    return row["ip.src"].startswith("192.0.2.")
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is missing")
+def test_tshark_reads_every_packet_as_we_do(run: Run) -> None:
+    ours = [as_tshark_prints(packet) for packet in sent_by_the_vtep(run.capture)]
+    theirs = read_by_tshark(run.capture)
+    assert len(ours) > 1000
+    different = [pair for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1]]
+    assert different[:3] == []

@@ -1,0 +1,261 @@
+"""Frames and packets: made for the VTEP under test, and read as they come from it.
+
+Headers are built by Scapy and by nothing of our own VTEP, so that no mistake is shared.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from scapy.layers.inet import IP, UDP, in4_chksum
+from scapy.layers.inet6 import IPv6, in6_chksum
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet as ScapyPacket
+from scapy.packet import Raw
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+TEST_TYPE = 0x88B5  # IEEE 802: local experimental ethertype
+SHORTEST = 60  # bytes of an Ethernet frame, without its check sequence
+UDP_LENGTH = VXLAN_LENGTH = 8
+IP4_LENGTH, IP6_LENGTH = 20, 40
+I_FLAG = 0x08
+FRAGMENT_BITS = 0x3FFF  # MF and offset
+DF_BIT = 0x4000
+
+
+def mac_of(address: str) -> str:
+    """The MAC that the bench gives to an address it plays, and the one a group has."""
+    packed = ipaddress.ip_address(address).packed
+    if address.startswith("ff"):
+        return "33:33:" + packed[-4:].hex(":")  # RFC 2464 section 7
+    if len(packed) == 4 and 224 <= packed[0] <= 239:
+        return bytes((1, 0, 0x5E, packed[1] & 0x7F, *packed[2:])).hex(":")  # RFC 1112 section 6.4
+    return "02:52:" + packed[-4:].hex(":")
+
+
+def frame(source: str, destination: str, payload: bytes = b"", ethertype: int = TEST_TYPE) -> bytes:
+    """An untagged frame, padded to the shortest length."""
+    made = bytes(Ether(src=source, dst=destination, type=ethertype)) + payload
+    return made.ljust(SHORTEST, b"\0")
+
+
+def ip_frame(
+    source: str, destination: str, size: int = 64, tos: int = 0, ipv6: bool = False,
+    flags: str = "", **ports: int,
+) -> bytes:  # fmt: skip
+    """A UDP packet between two VMs; size: of the IP packet, in bytes; flags: DF or none."""
+    network = (
+        IPv6(src="2001:db8:a::1", dst="2001:db8:a::2", tc=tos)
+        if ipv6
+        else IP(src="10.0.0.1", dst="10.0.0.2", tos=tos, flags=flags)
+    )
+    head = network / UDP(sport=ports.get("sport", 40000), dport=ports.get("dport", 7))
+    filling = bytes(number & 0xFF for number in range(size - len(head)))
+    return bytes(Ether(src=source, dst=destination) / head / Raw(filling)).ljust(SHORTEST, b"\0")
+
+
+def arp_request(source: str, sender: str = "10.0.0.1", target: str = "10.0.0.2") -> bytes:
+    """Who has `target`?"""
+    asked = Ether(src=source, dst=BROADCAST) / ARP(hwsrc=source, psrc=sender, pdst=target)
+    return bytes(asked).ljust(SHORTEST, b"\0")
+
+
+def arp_reply(source: str, to: str, sender: str = "10.0.0.2", target: str = "10.0.0.1") -> bytes:
+    """`sender` is at `source`."""
+    said = Ether(src=source, dst=to) / ARP(op=2, hwsrc=source, psrc=sender, hwdst=to, pdst=target)
+    return bytes(said).ljust(SHORTEST, b"\0")
+
+
+def tagged(made: bytes, vlan: int | None, priority: int = 0) -> bytes:
+    """The frame with an 802.1Q tag behind its addresses; unchanged for None."""
+    if vlan is None:
+        return made
+    return made[:12] + _tag(vlan, priority) + made[12:]
+
+
+def _tag(vlan: int, priority: int) -> bytes:
+    return b"\x81\x00" + (priority << 13 | vlan).to_bytes(2, "big")
+
+
+def vxlan_header(vni: int, flags: int = I_FLAG, reserved: int = 0, last: int = 0) -> bytes:
+    """RFC 7348 section 5: flags, 24 reserved bits, VNI, 8 reserved bits."""
+    return bytes((flags,)) + reserved.to_bytes(3, "big") + vni.to_bytes(3, "big") + bytes((last,))
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The outer headers of a packet to be made; None leaves a field to be worked out.
+
+    udp_checksum: 0 sends none; None sends the right one; else what is given.
+    """
+
+    source: str
+    destination: str
+    port: int
+    own_mac: str
+    source_port: int = 51234
+    udp_checksum: int | None = 0
+    udp_length: int | None = None
+    tos: int = 0
+    ttl: int = 64
+    changes: tuple[tuple[str, Any], ...] = ()  # fields of the IP header
+    vlan: int | None = None
+    destination_mac: str | None = None
+
+    def packet(self, payload: bytes) -> bytes:
+        """The whole packet around a UDP payload."""
+        network = self.network()
+        udp = UDP(sport=self.source_port, dport=self.port, len=self.udp_length)
+        length = UDP_LENGTH + len(payload) if self.udp_length is None else self.udp_length
+        udp.len = length
+        udp.chksum = 0
+        bare = bytes(udp) + payload
+        udp.chksum = self.udp_checksum
+        if self.udp_checksum is None:
+            udp.chksum = checksum(network, bare)
+        if isinstance(network, IPv6):
+            network.nh = 17
+        packet = bytes(self.ethernet() / network / Raw(bytes(udp) + payload))
+        return tagged(packet, self.vlan).ljust(SHORTEST, b"\0")
+
+    def network(self) -> Any:
+        """The IP header alone."""
+        changes = dict(self.changes)
+        if ":" in self.source:
+            return IPv6(
+                src=self.source, dst=self.destination, tc=self.tos, hlim=self.ttl, **changes
+            )
+        return IP(
+            src=self.source, dst=self.destination, tos=self.tos, ttl=self.ttl, proto=17, **changes
+        )
+
+    def ethernet(self) -> Any:
+        """The Ethernet header alone."""
+        group = ipaddress.ip_address(self.destination).is_multicast
+        to = self.destination_mac or (mac_of(self.destination) if group else self.own_mac)
+        return Ether(src=mac_of(self.source), dst=to)
+
+
+def checksum(network: ScapyPacket, datagram: bytes) -> int:
+    """The UDP checksum of a datagram under an IP header; 0 is sent as all ones."""
+    found = (
+        in6_chksum(17, network, datagram)
+        if isinstance(network, IPv6)
+        else in4_chksum(17, network, datagram)
+    )
+    return int(found) or 0xFFFF
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A VXLAN packet that came from the VTEP under test, as read here byte by byte."""
+
+    raw: bytes
+    destination_mac: str
+    network: Any  # Scapy's IP or IPv6
+    udp: bytes  # header and all behind it, up to the end the IP header tells
+    trailer: bytes
+
+    @property
+    def source(self) -> str:
+        """Outer source address."""
+        return str(ipaddress.ip_address(self.network.src))
+
+    @property
+    def destination(self) -> str:
+        """Outer destination address."""
+        return str(ipaddress.ip_address(self.network.dst))
+
+    @property
+    def source_port(self) -> int:
+        """Outer UDP source port."""
+        return int.from_bytes(self.udp[:2], "big")
+
+    @property
+    def port(self) -> int:
+        """Outer UDP destination port."""
+        return int.from_bytes(self.udp[2:4], "big")
+
+    @property
+    def udp_length(self) -> int:
+        """What the UDP header says of its length."""
+        return int.from_bytes(self.udp[4:6], "big")
+
+    @property
+    def udp_checksum(self) -> int:
+        """The field as sent."""
+        return int.from_bytes(self.udp[6:8], "big")
+
+    @property
+    def right_checksum(self) -> int:
+        """What the field must be if it is not zero."""
+        return checksum(self.network, self.udp[:6] + bytes(2) + self.udp[8:])
+
+    @property
+    def header(self) -> bytes:
+        """The VXLAN header's eight bytes."""
+        return self.udp[UDP_LENGTH : UDP_LENGTH + VXLAN_LENGTH]
+
+    @property
+    def vni(self) -> int:
+        """The VNI."""
+        return int.from_bytes(self.header[4:7], "big")
+
+    @property
+    def inner(self) -> bytes:
+        """The inner frame."""
+        return self.udp[UDP_LENGTH + VXLAN_LENGTH :]
+
+    @property
+    def tos(self) -> int:
+        """TOS or traffic class of the outer header."""
+        return int(self.network.tc if isinstance(self.network, IPv6) else self.network.tos)
+
+    @property
+    def ttl(self) -> int:
+        """TTL or hop limit of the outer header."""
+        return int(self.network.hlim if isinstance(self.network, IPv6) else self.network.ttl)
+
+
+def untagged(packet: bytes) -> bytes:
+    """A packet of the underlay without the 802.1Q tag it may bear."""
+    return packet[:12] + packet[16:] if packet[12:14] == b"\x81\x00" else packet
+
+
+def carried(packet: bytes, port: int) -> Carried | None:
+    """The VXLAN packet to a UDP port; None if it is something else, or a fragment."""
+    plain = untagged(packet)
+    parsed = parsed_network(plain)
+    if parsed is None or is_fragment(plain):
+        return None
+    network, rest = parsed
+    length = network.plen if isinstance(network, IPv6) else network.len - network.ihl * 4
+    protocol = network.nh if isinstance(network, IPv6) else network.proto
+    if protocol != 17 or len(rest) < UDP_LENGTH or int.from_bytes(rest[2:4], "big") != port:
+        return None
+    return Carried(packet, plain[:6].hex(":"), network, rest[:length], rest[length:])
+
+
+def parsed_network(plain: bytes) -> tuple[Any, bytes] | None:
+    """The IP header of an untagged packet and all that follows it; None if there is none."""
+    body = plain[14:]
+    if plain[12:14] == b"\x08\x00" and len(body) >= IP4_LENGTH:
+        length = (body[0] & 0x0F) * 4
+        header = IP(body[:length])
+        header.remove_payload()
+        return header, body[length:]
+    if plain[12:14] == b"\x86\xdd" and len(body) >= IP6_LENGTH:
+        header = IPv6(body[:IP6_LENGTH])
+        header.remove_payload()
+        return header, body[IP6_LENGTH:]
+    return None
+
+
+def is_fragment(plain: bytes) -> bool:
+    """Whether an untagged packet is a piece of a larger one."""
+    if plain[12:14] == b"\x86\xdd":
+        return plain[20:21] == b"\x2c"  # RFC 8200 section 4.5: next header 44
+    bits = int.from_bytes(plain[20:22], "big") & FRAGMENT_BITS
+    return plain[12:14] == b"\x08\x00" and bits != 0

@@ -1,0 +1,124 @@
+"""The judge's work inside the sandbox: row after row, one VTEP for each configuration.
+
+Asked over a socket by `session.py`, one JSON line a request, one a finding.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from topologies.conformance.bench import Bench
+from topologies.conformance.candidate import Candidate
+from topologies.conformance.catalogue import Row
+from topologies.conformance.process import DidNotStart
+from topologies.conformance.setups import BASE, Setup
+from topologies.conformance.verdict import (
+    Deviation,
+    Finding,
+    Hidden,
+    Verdict,
+    conforms,
+    unobservable,
+)
+from topologies.lab.errors import LabError
+from topologies.lab.pcapng import Recorder
+from topologies.lab.tap import Sighting
+
+END = "end\n"  # asked instead of a row: the keeper of the sandbox holds the socket open as well
+
+
+class Worker:
+    """Judges rows of one VTEP; keeps it running as long as rows want the same configuration."""
+
+    def __init__(self, candidate: Candidate, directory: Path, capture: str | None) -> None:
+        self._candidate = candidate
+        self._directory = directory
+        self._recorder = Recorder(capture) if capture else None
+        self._bench: Bench | None = None
+        self._failure: LabError | None = None
+        self._refused: dict[str, str] = {}
+
+    def judge(self, row: Row) -> Finding:
+        """The finding of one row."""
+        refusal = self._refused.get(row.setup.name) or self._prepare(row.setup)
+        if refusal is not None:
+            return Finding(Verdict.DEVIATES if row.option else Verdict.UNOBSERVABLE, refusal)
+        assert self._bench is not None
+        try:
+            return row.judge(self._bench) or conforms()
+        except Deviation as deviation:
+            return deviation.finding
+        except Hidden as hidden:
+            return unobservable(str(hidden))
+
+    def _prepare(self, setup: Setup) -> str | None:
+        """Have a VTEP with this configuration; why not, if it will not have it.
+
+        LabError if it is the plainest of all configurations.
+        """
+        if self._failure is not None:
+            raise self._failure
+        bench = self._bench
+        if bench is not None and bench.setup is setup and bench.usable:
+            return None
+        self.end_bench()
+        try:
+            self._bench = Bench(setup, self._candidate, self._directory, self._watch)
+        except LabError as error:
+            if setup is BASE:
+                self._failure = error
+                raise
+            who = "with this configuration" if isinstance(error, DidNotStart) else "this machine"
+            self._refused[setup.name] = f"{who}: {error}"
+        else:
+            self._note_unsupported(self._bench)
+        return self._refused.get(setup.name)
+
+    def _note_unsupported(self, bench: Bench) -> None:
+        """What the VTEP itself says it cannot do is not judged."""
+        try:
+            unsupported = bench.ask("ready").get("unsupported") or []
+        except Hidden:
+            return
+        if lacking := bench.setup.options & set(unsupported):
+            self._refused[bench.setup.name] = f"the VTEP has no option {', '.join(lacking)}"
+
+    def _watch(self, sighting: Sighting) -> None:
+        if self._recorder is not None:
+            self._recorder.write(sighting)
+
+    def end_bench(self) -> None:
+        """End the VTEP that runs, if one does."""
+        if self._bench is not None:
+            self._bench.close()
+            self._bench = None
+
+    def close(self) -> None:
+        """End all."""
+        self.end_bench()
+        if self._recorder is not None:
+            self._recorder.close()
+
+
+def serve(peer: socket.socket, worker: Worker, row_of: Callable[[str], Row]) -> int:
+    """Judge the rows whose ids come in, until told to end."""
+    with peer, peer.makefile("rw", encoding="utf-8") as lines:
+        for line in iter(lines.readline, END):
+            lines.write(json.dumps(_answer(worker, row_of(line.strip()))) + "\n")
+            lines.flush()
+    worker.close()
+    return 0
+
+
+def _answer(worker: Worker, row: Row) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        finding = worker.judge(row)
+    except LabError as error:
+        return {"error": str(error)}
+    return {**finding.as_json(), "seconds": round(time.monotonic() - began, 3)}
