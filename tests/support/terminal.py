@@ -31,6 +31,7 @@ class Terminal:
             stderr=slave,
             cwd=cwd,
             start_new_session=True,
+            env={key: value for key, value in os.environ.items() if key != "CI"},  # a person
             preexec_fn=_take_terminal,
         )
         os.close(slave)

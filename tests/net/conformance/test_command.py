@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -82,7 +83,7 @@ def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     load = [] if plugin in known else ["-p", plugin]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *load, *arguments, str(folder)],
-        capture_output=True, text=True, cwd=folder, env={"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True, text=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
 
 
