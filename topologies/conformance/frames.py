@@ -22,7 +22,6 @@ UDP_LENGTH = VXLAN_LENGTH = 8
 IP4_LENGTH, IP6_LENGTH = 20, 40
 I_FLAG = 0x08
 FRAGMENT_BITS = 0x3FFF  # MF and offset
-DF_BIT = 0x4000
 
 
 def mac_of(address: str) -> str:

@@ -17,7 +17,6 @@ from topologies.conformance.catalogue import Row
 from topologies.conformance.session import Judged
 from topologies.conformance.verdict import Packet, Verdict
 
-_SHOWN = 2  # packets of a deviation that are decoded for people
 _HEX_BYTES = 96
 
 

@@ -7,7 +7,6 @@ socket, never of a process list.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -186,11 +185,3 @@ def last_line(log: Path) -> str:
     except FileNotFoundError:
         lines = []
     return f"{lines[-1] if lines else 'no output'}"
-
-
-def end_process(pid: int) -> None:
-    """SIGKILL a process that may be gone already."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
