@@ -10,7 +10,8 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from vtep import commands
 from vtep.config import Config
@@ -18,7 +19,8 @@ from vtep.control import Control
 from vtep.core import Core, Options
 from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
-from vtep.ports.packet import PacketPort
+from vtep.fastpath.choice import open_fast_path
+from vtep.ports.packet import Frame, PacketPort
 from vtep.underlay.base import Underlay
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
@@ -26,6 +28,16 @@ from vtep.wire import is_ipv6
 
 BATCH = 64  # reads of one descriptor before the others get their turn
 _OVERRUN_EVERY_S = 1.0
+
+
+class Reader(Protocol):
+    """Where frames of a port are read."""
+
+    def fileno(self) -> int:
+        """For selectors."""
+
+    def read(self, limit: int) -> Iterator[Frame | DropReason]:
+        """The frames of up to `limit` reads."""
 
 
 class Agent:
@@ -39,7 +51,9 @@ class Agent:
         kind = Ipv6Underlay if is_ipv6(underlay.local) else Ipv4Underlay
         self._underlay: Underlay = kind(underlay.interface, underlay.local, underlay.port, say)
         self._ports = [PacketPort(interface) for interface in config.ports]
-        self.core = Core(_options(config, self._underlay.mtu))
+        options = _options(config, self._underlay.mtu)
+        self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
+        self.core = Core(options, self._fast and self._fast.mirror)
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._overrun_due_s = 0.0
@@ -63,8 +77,15 @@ class Agent:
         self._wake_on_signals()
         read = selectors.EVENT_READ
         self._selector.register(self._underlay, read, self._underlay_ready)
-        for number, port in enumerate(self._ports):
-            self._selector.register(port, read, _PortReady(self, PortId(number), port))
+        readers: Sequence[Reader] = self._ports
+        if self._fast is None:
+            for port in self._ports:
+                port.listen()
+        else:
+            self._selector.register(self._fast.misses, read, self._misses_ready)
+            readers = self._fast.ports
+        for number, reader in enumerate(readers):
+            self._selector.register(reader, read, _PortReady(self, PortId(number), reader))
         while not self._stopping:
             for key, mask in self._selector.select(self._until_deadline()):
                 key.data(mask)
@@ -92,9 +113,10 @@ class Agent:
 
     def count_overruns(self, now: float) -> None:
         """Count what the kernel lost before it could be read."""
-        if lost := self._underlay.overrun():
+        packets, frames = (0, 0) if self._fast is None else self._fast.overrun()
+        if lost := packets + self._underlay.overrun():
             self.core.lost(None, DropReason.UNDERLAY_OVERRUN, now, lost)
-        if lost := sum(port.overrun() for port in self._ports):
+        if lost := frames + sum(port.overrun() for port in self._ports):
             self.core.lost(None, DropReason.PORT_OVERRUN, now, lost)
 
     def stop(self) -> None:
@@ -107,6 +129,8 @@ class Agent:
             self.carry_out(self.core.remove_segment(vni, now, why="stopping"))
         if self._control is not None:
             self._control.close()
+        if self._fast is not None:
+            self._fast.close()
         self._underlay.close()
         for port in self._ports:
             port.close()
@@ -120,7 +144,19 @@ class Agent:
                 self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
             )
 
-    def port_ready(self, number: PortId, port: PacketPort) -> None:
+    def _misses_ready(self, _mask: int) -> None:
+        assert self._fast is not None
+        now = time.monotonic()
+        for arrived in self._fast.receive(BATCH):
+            if isinstance(arrived, DropReason):
+                self.core.lost(None, arrived, now)
+                continue
+            sender, sport, to_group, octet, datagram = arrived
+            self.carry_out(
+                self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
+            )
+
+    def port_ready(self, number: PortId, port: Reader) -> None:
         """Frames wait at a port."""
         now = time.monotonic()
         for arrived in port.read(BATCH):
@@ -157,7 +193,7 @@ class Agent:
 class _PortReady:
     """Binds a port to the agent, as the selector's data."""
 
-    def __init__(self, agent: Agent, number: PortId, port: PacketPort) -> None:
+    def __init__(self, agent: Agent, number: PortId, port: Reader) -> None:
         self._agent, self._number, self._port = agent, number, port
 
     def __call__(self, _mask: int) -> None:

@@ -19,6 +19,7 @@ from vtep.effects import Effect, PortId
 from vtep.errors import StartError
 from vtep.ethernet import mac_text
 from vtep.events import Event
+from vtep.fastpath.choice import Choice
 from vtep.segments import Carried, Segment, SegmentTaken
 
 
@@ -28,6 +29,7 @@ class Vtep(Protocol):
     name: str
     core: Core
     ports: tuple[str, ...]
+    datapath: Choice
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """Do what the core asks."""
@@ -72,7 +74,8 @@ class _Commands:
             "ready": True,
             "vnis": vnis,
             "pid": os.getpid(),
-            "datapath": "python",
+            "datapath": self._vtep.datapath.name,
+            "datapath_why": self._vtep.datapath.why,
         }
 
     def fdb(self, _client: Client, vni: int | None = None) -> list[dict[str, Any]]:
@@ -95,7 +98,7 @@ class _Commands:
             "remote": row.remote,
             "port": port,
             "kind": row.kind,
-            "age_s": round(now - row.seen_s, 3),
+            "age_s": round(max(0.0, now - segment.fdb.seen_s(mac, row)), 3),
         }
 
     def groups(self, _client: Client) -> list[dict[str, Any]]:
@@ -107,6 +110,7 @@ class _Commands:
         ]
 
     def stats(self, _client: Client) -> list[dict[str, Any]]:
+        self._core.segments.count()
         named = [(vni, s.counters) for vni, s in sorted(self._core.segments.by_vni.items())]
         return [
             {"hypervisor": self._vtep.name, "vni": vni, **counters.as_json()}
@@ -184,17 +188,17 @@ class _Commands:
             client.stream(lambda: event.as_json(name, offset, False))
 
         self._watchers.append(tell)
-        self._core.observer = self._tell_all
+        self._core.watch(self._tell_all)
         client.on_close = lambda: self._forget(tell)
         client.send({"ok": True, "result": {}})
         if wants_initial:
-            for event in self._core.initial_events(time.monotonic()):
+            for event in self._core.segments.standing(time.monotonic()):
                 client.send(event.as_json(name, offset, True))
 
     def _forget(self, watcher: Callable[[Event], None]) -> None:
         self._watchers.remove(watcher)
         if not self._watchers:
-            self._core.observer = None
+            self._core.watch(None)
 
     def _tell_all(self, event: Event) -> None:
         for tell in list(self._watchers):

@@ -2,6 +2,7 @@
 
 name = "hv1"                    default: the host's name
 control = "/run/vtep/hv1.sock"  default: none, and then vtep.ctl has nothing to talk to
+datapath = "auto"               "ebpf": the kernel's or none; "python"; auto: ebpf where it can be
 [underlay]
 interface = "eth0"              the NIC that carries the tunnels
 local = "192.0.2.11"            its IPv4 address, the outer source of all packets
@@ -10,6 +11,7 @@ ttl = 64                        outer TTL, of multicast too
 udp_checksum = false            compute the outer UDP checksum; zero otherwise
 source_ports = [49152, 65535]   range of the outer source port
 strict = false                  drop packets with reserved bits set
+offload = true                  false: the NIC gets no super-frames (some switches take none)
 [fdb]
 ageing_s = 300                  how long a row lives unrenewed
 limit = 65536                   rows a VNI may learn
@@ -55,6 +57,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+DATAPATHS = ("auto", "ebpf", "python")
 LAST_VLAN = 4094  # IEEE 802.1Q: 4095 is reserved
 
 
@@ -73,6 +76,7 @@ class UnderlayConfig:
     udp_checksum: bool = False
     source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
     strict: bool = False
+    offload: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Config:
     ports: tuple[str, ...]
     segments: tuple[SegmentConfig, ...]
     static: tuple[StaticConfig, ...]
+    datapath: str = "auto"
 
     def __post_init__(self) -> None:
         """What only shows when all is known: double uses, unknown ports and VNIs."""
@@ -163,9 +168,16 @@ def parse(source: str) -> Config:
         ports=ports,
         segments=tuple(segment(row, ports) for row in table.rows("segment")),
         static=tuple(_static(_Table("static.", row)) for row in table.rows("static")),
+        datapath=_datapath(table.take("datapath", "auto")),
     )
     table.end()
     return config
+
+
+def _datapath(value: Any) -> str:
+    if value not in DATAPATHS:
+        raise refuse("datapath", value, " or ".join(f'"{word}"' for word in DATAPATHS))
+    return str(value)
 
 
 class _Table:
@@ -224,6 +236,7 @@ def _underlay(table: _Table) -> UnderlayConfig:
         udp_checksum=flag("underlay.udp_checksum", table.take("udp_checksum", False)),
         source_ports=_range(table.take("source_ports", [FIRST_SOURCE_PORT, LAST_SOURCE_PORT])),
         strict=flag("underlay.strict", table.take("strict", False)),
+        offload=flag("underlay.offload", table.take("offload", True)),
     )
     table.end()
     return config

@@ -31,7 +31,7 @@ from vtep.ethernet import (
 )
 from vtep.events import Event
 from vtep.fdb import Fdb, Outcome, Row, Wheel
-from vtep.segments import Carried, Segment, Segments
+from vtep.segments import Carried, Mirror, Segment, Segments
 from vtep.toobig import too_big
 from vtep.wire import (
     ETHERNET_LENGTH,
@@ -41,6 +41,7 @@ from vtep.wire import (
     PORT,
     check_header,
     encapsulate,
+    has_reserved_bits,
     outer_header,
     overhead,
     source_port,
@@ -75,12 +76,13 @@ class Options:
 class Core:
     """One VTEP: its segments, and what becomes of each frame."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, mirror: Mirror | None = None) -> None:
+        """mirror: a faster data path's copy of the tables, if there is one."""
         self.options = options
-        self.segments = Segments()
+        self.segments = Segments(mirror)
         self.nowhere = Counters()  # of what can be given to no segment
         self.observer: Observer | None = None
-        self._wheel = Wheel(options.ageing_s)
+        self._wheel = Wheel(options.ageing_s, mirror)
         self._overhead = overhead(options.local)
         self._largest_frame = min(options.mtu, LARGEST_PACKET) - self._overhead
 
@@ -98,7 +100,6 @@ class Core:
     def remove_segment(self, vni: int, now: float, why: str = "vni_removed") -> list[Effect]:
         """Carry a VNI no more; KeyError if it is not carried."""
         segment, last = self.segments.remove(vni)
-        segment.fdb.clear()
         if segment.group is None:
             return []
         self._tell(now, events.LEFT, why, vni=vni, group=segment.group)
@@ -250,6 +251,8 @@ class Core:
             return self._drop(None, vni, now, None, remote=sender, sport=sport)
         frame = datagram[VXLAN_LENGTH:]
         segment = self.segments.by_vni.get(vni)
+        if segment is not None and has_reserved_bits(datagram):
+            segment.counters.reserved_bits_ignored += 1
         reason = self._distrust(sender, segment, frame)
         if reason is not None:
             return self._drop(segment, reason, now, frame, remote=sender, sport=sport, vni=vni)
@@ -332,6 +335,14 @@ class Core:
         """When `expire` has something to do next, in seconds of `now`; None for never."""
         return self._wheel.next_due_s()
 
+    def watch(self, observer: Observer | None) -> None:
+        """Tell every decision to someone, or to nobody any more.
+
+        A faster data path stands still meanwhile: it would forward without a word.
+        """
+        self.observer = observer
+        self.segments.pause(observer is not None)
+
     # -- what the edges report back
 
     def done(self, effect: ToPort | ToUnderlay) -> None:
@@ -382,16 +393,3 @@ class Core:
     def _tell(self, now: float, decision: str, why: str, **details: object) -> None:
         if self.observer is not None:
             self.observer(Event(now, decision, why, **details))  # type: ignore[arg-type]
-
-    def initial_events(self, now: float) -> list[Event]:
-        """What holds already, as events: joined groups, then rows."""
-        told = [
-            Event(now, events.JOINED, "vni_added", vni=segment.vni, group=segment.group)
-            for segment in self.segments.by_vni.values()
-            if segment.group is not None
-        ]
-        for vni, segment in self.segments.by_vni.items():
-            for mac, row in segment.fdb.rows.items():
-                why = "local" if row.remote is None else "remote"
-                told.append(Event(now, events.LEARNED, why, vni=vni, mac=mac, remote=row.remote))
-        return told

@@ -39,6 +39,7 @@ class DropReason(IntEnum):
     # from the underlay, further checks
     UNTRUSTED_REMOTE = 19  # not on the list of trusted remotes (section 7)
     ECN_NOT_ECT = 20  # congestion was met, and the inner packet cannot say so (RFC 6040)
+    UDP_CHECKSUM = 21  # not zero, and wrong (section 5), where the agent verifies it itself
 
     @property
     def label(self) -> str:
@@ -49,7 +50,7 @@ class DropReason(IntEnum):
 class Counters:
     """Packets and inner bytes of one VNI, and its drops."""
 
-    __slots__ = ("decapsulated", "drops", "encapsulated", "moves", "not_learned")
+    __slots__ = ("decapsulated", "drops", "encapsulated", "moves", "not_learned", "reserved_bits_ignored")
 
     def __init__(self) -> None:
         # [unicast packets, unicast bytes, flood packets, flood bytes]
@@ -58,6 +59,7 @@ class Counters:
         self.drops = [0] * len(DropReason)
         self.moves = 0  # MACs that changed their place
         self.not_learned = 0  # forwarded, but the table was full
+        self.reserved_bits_ignored = 0  # accepted, as section 5 demands
 
     def as_json(self) -> dict[str, Any]:
         """In the shape of `vxlab stats --json`."""
@@ -66,6 +68,7 @@ class Counters:
             "decapsulated": _ways(self.decapsulated),
             "moves": self.moves,
             "not_learned": self.not_learned,
+            "reserved_bits_ignored": self.reserved_bits_ignored,
             "drops": {reason.label: self.drops[reason] for reason in DropReason},
         }
 

@@ -10,6 +10,7 @@ This file does not know what a frame is, who asks, or what is done with the answ
 Ageing costs nothing per frame: a row only notes when it was seen. A wheel shared by all tables
 holds each row once, in the slot of the second when it would be due; when that second comes the
 row is either stale and goes, or is put into the slot of its new due time. Granularity: 1 s.
+A faster data path may forward by a copy of the tables (`RowMirror`); it renews rows, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from enum import Enum, auto
+from typing import Protocol
 
 from vtep.effects import PortId
 
@@ -56,36 +58,60 @@ class Row:
         return LOCAL if self.remote is None else DYNAMIC
 
 
-class Wheel:
-    """When which rows are due, for all tables of a VTEP; a slot a second."""
+class RowMirror(Protocol):
+    """A copy of all tables that a faster data path forwards by; it follows every change at once."""
 
-    def __init__(self, ageing_s: float) -> None:
+    def put(self, fdb: Fdb, mac: bytes, row: Row) -> None:
+        """A row is new, has changed, or was renewed."""
+
+    def remove(self, fdb: Fdb, mac: bytes) -> None:
+        """A row is no more."""
+
+    def seen_s(self, fdb: Fdb, mac: bytes, row: Row) -> float:
+        """When the MAC was seen last, here or there."""
+
+
+class Slot:
+    """The rows that are due in one second; `due_s` is the one number that all of them share."""
+
+    __slots__ = ("due_s", "macs")
+
+    def __init__(self, due_s: int) -> None:
+        self.due_s = due_s
+        self.macs: dict[Fdb, list[bytes]] = {}
+
+
+class Wheel:
+    """When which rows are due, for all tables of a VTEP; a slot a second.
+
+    A row that goes before its time leaves its MAC in the slot, for eight bytes and until the slot
+    is due: the row's own `due_s` says whether a MAC found there still means it.
+    """
+
+    def __init__(self, ageing_s: float, mirror: RowMirror | None = None) -> None:
         self.ageing_s = ageing_s
-        self._slots: dict[int, dict[Fdb, dict[bytes, Row]]] = {}
+        self.mirror = mirror
+        self._slots: dict[int, Slot] = {}
         self._heap: list[int] = []
 
-    def add(self, fdb: Fdb, mac: bytes, row: Row) -> None:
-        """Put a row into the slot of its due second."""
-        due = math.ceil(row.seen_s + self.ageing_s)
+    def add(self, fdb: Fdb, mac: bytes, row: Row, seen_s: float) -> None:
+        """Put a row that was seen at a time into the slot of its due second."""
+        due = math.ceil(seen_s + self.ageing_s)
         slot = self._slots.get(due)
         if slot is None:
-            slot = self._slots[due] = {}
+            slot = self._slots[due] = Slot(due)
             heapq.heappush(self._heap, due)
-        slot.setdefault(fdb, {})[mac] = row
-        row.due_s = due
+        slot.macs.setdefault(fdb, []).append(mac)
+        row.due_s = slot.due_s
 
-    def remove(self, fdb: Fdb, mac: bytes, row: Row) -> None:
-        """Take a row out that goes before its time; the slot stays, empty or not."""
-        slot = self._slots.get(row.due_s)
-        if slot is None:
-            return  # the slot is due just now
-        del slot[fdb][mac]
-        if not slot[fdb]:
-            del slot[fdb]
+    def clear(self, fdb: Fdb) -> None:
+        """A table is empty: nothing of it is due any more."""
+        for slot in self._slots.values():
+            slot.macs.pop(fdb, None)
 
     def __len__(self) -> int:
-        """How many rows it holds."""
-        return sum(len(rows) for slot in self._slots.values() for rows in slot.values())
+        """How many MACs wait in it."""
+        return sum(len(macs) for slot in self._slots.values() for macs in slot.macs.values())
 
     def next_due_s(self) -> float | None:
         """When a slot comes due next."""
@@ -94,11 +120,15 @@ class Wheel:
     def expire(self, now: float) -> Iterator[tuple[Fdb, bytes, Row]]:
         """Remove the rows that were not seen for the ageing time, and answer them."""
         while self._heap and self._heap[0] <= now:
-            due = heapq.heappop(self._heap)
-            for fdb, rows in self._slots.pop(due).items():
-                for mac, row in rows.items():
-                    if row.seen_s + self.ageing_s > now:
-                        self.add(fdb, mac, row)
+            slot = self._slots.pop(heapq.heappop(self._heap))
+            for fdb, macs in slot.macs.items():
+                for mac in macs:
+                    row = fdb.rows.get(mac)
+                    if row is None or row.static or row.due_s != slot.due_s:
+                        continue
+                    seen_s = fdb.seen_s(mac, row)
+                    if seen_s + self.ageing_s > now:
+                        self.add(fdb, mac, row, seen_s)
                     else:
                         fdb.forget(mac)
                         yield fdb, mac, row
@@ -129,19 +159,30 @@ class Fdb:
             return self._enter(mac, remote, port, now)
         if row.remote == remote and row.port == port:
             row.seen_s = now
+            self._mirrored(mac, row)
             return Outcome.REFRESHED
         if row.static:
             said = remote in self.static_remotes[mac]
             return Outcome.REFRESHED if said else Outcome.CONFLICT
         row.remote, row.port, row.seen_s = remote, port, now
+        self._mirrored(mac, row)
         return Outcome.MOVED
+
+    def _mirrored(self, mac: bytes, row: Row) -> None:
+        if self.wheel.mirror is not None:
+            self.wheel.mirror.put(self, mac, row)
+
+    def seen_s(self, mac: bytes, row: Row) -> float:
+        """When a frame from a MAC was received last."""
+        return row.seen_s if self.wheel.mirror is None else self.wheel.mirror.seen_s(self, mac, row)
 
     def _enter(self, mac: bytes, remote: str | None, port: PortId | None, now: float) -> Outcome:
         if self._dynamic >= self.limit:
             return Outcome.FULL
         row = self.rows[mac] = Row(remote, port, now, static=False)
         self._dynamic += 1
-        self.wheel.add(self, mac, row)
+        self.wheel.add(self, mac, row, now)
+        self._mirrored(mac, row)
         return Outcome.LEARNED
 
     def set_static(self, mac: bytes, remote: str, now: float, add: bool = False) -> None:
@@ -152,23 +193,27 @@ class Fdb:
         before = self.static_remotes.get(mac, ()) if add else ()
         self.forget(mac)
         self.static_remotes[mac] = (*before, remote)
-        self.rows[mac] = Row(self.static_remotes[mac][0], None, now, static=True)
+        row = self.rows[mac] = Row(self.static_remotes[mac][0], None, now, static=True)
+        self._mirrored(mac, row)
 
     def remove_static(self, mac: bytes) -> bool:
         """Take a static row back; whether there was one."""
         row = self.rows.get(mac)
         if row is None or not row.static:
             return False
-        del self.rows[mac], self.static_remotes[mac]
+        self.forget(mac)
         return True
 
     def forget(self, mac: bytes) -> None:
         """Remove a row, if there is one."""
         row = self.rows.pop(mac, None)
         self.static_remotes.pop(mac, None)
-        if row is not None and not row.static:
+        if row is None:
+            return
+        if not row.static:
             self._dynamic -= 1
-            self.wheel.remove(self, mac, row)
+        if self.wheel.mirror is not None:
+            self.wheel.mirror.remove(self, mac)
 
     def flush(self, mac: bytes | None) -> list[tuple[bytes, Row]]:
         """Forget all learned rows, or that of one MAC; returns them."""
@@ -176,9 +221,12 @@ class Fdb:
         gone = [(each, row) for each in chosen if (row := self.rows.get(each)) and not row.static]
         for each, _ in gone:
             self.forget(each)
+        if mac is None:
+            self.wheel.clear(self)
         return gone
 
     def clear(self) -> None:
         """Forget everything, static rows too."""
         for mac in list(self.rows):
             self.forget(mac)
+        self.wheel.clear(self)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from vtep import events
 from vtep.drops import Counters
 from vtep.effects import PortId
-from vtep.fdb import Fdb
+from vtep.events import Event
+from vtep.fdb import Fdb, RowMirror
 from vtep.neighbours import Neighbours
 
 
@@ -40,6 +43,22 @@ class Segment:
         self.headers: dict[str, bytes] = {}  # destination -> outer header
 
 
+class Mirror(RowMirror, Protocol):
+    """A copy of everything a faster data path forwards by."""
+
+    def carry(self, segment: Segment) -> None:
+        """A segment is carried from now on."""
+
+    def uncarry(self, segment: Segment) -> None:
+        """A segment, whose table is empty, is carried no more."""
+
+    def count(self, segment: Segment) -> None:
+        """Add to a segment's counters what was forwarded since the last time."""
+
+    def pause(self, paused: bool) -> None:
+        """Forward nothing, or all that is known."""
+
+
 class SegmentTaken(Exception):
     """A VNI, or a VLAN of a port, that is in use already."""
 
@@ -47,7 +66,8 @@ class SegmentTaken(Exception):
 class Segments:
     """All segments of a VTEP, found by VNI and by (port, VLAN); and who shares which group."""
 
-    def __init__(self) -> None:
+    def __init__(self, mirror: Mirror | None = None) -> None:
+        self._mirror = mirror
         self.by_vni: dict[int, Segment] = {}
         self._by_vlan: dict[tuple[PortId, int | None], Segment] = {}
         self._tagged: dict[PortId, int] = {}  # how many segments of a port have a VLAN
@@ -65,16 +85,24 @@ class Segments:
         self.by_vni[segment.vni] = segment
         self._by_vlan[place] = segment
         self._tagged[segment.port] = self._tagged.get(segment.port, 0) + (segment.vlan is not None)
+        if self._mirror is not None:
+            self._mirror.carry(segment)
         if segment.group is None:
             return False
         self._members[segment.group] = self._members.get(segment.group, 0) + 1
         return self._members[segment.group] == 1
 
     def remove(self, vni: int) -> tuple[Segment, bool]:
-        """Remove a segment; returns it and whether it was its group's last. KeyError if none."""
+        """Empty and remove a segment.
+
+        Returns it and whether it was its group's last. KeyError if there is none.
+        """
         segment = self.by_vni.pop(vni)
         del self._by_vlan[segment.port, segment.vlan]
         self._tagged[segment.port] -= segment.vlan is not None
+        segment.fdb.clear()
+        if self._mirror is not None:
+            self._mirror.uncarry(segment)
         if segment.group is None:
             return segment, False
         self._members[segment.group] -= 1
@@ -97,3 +125,27 @@ class Segments:
     def groups(self) -> list[str]:
         """All groups in use."""
         return list(self._members)
+
+    def count(self) -> None:
+        """Bring all counters up to date with what a faster data path forwarded."""
+        if self._mirror is not None:
+            for segment in self.by_vni.values():
+                self._mirror.count(segment)
+
+    def pause(self, paused: bool) -> None:
+        """Let a faster data path stand still, or go on."""
+        if self._mirror is not None:
+            self._mirror.pause(paused)
+
+    def standing(self, now: float) -> list[Event]:
+        """What holds already, as events: joined groups, then rows."""
+        told = [
+            Event(now, events.JOINED, "vni_added", vni=segment.vni, group=segment.group)
+            for segment in self.by_vni.values()
+            if segment.group is not None
+        ]
+        for vni, segment in self.by_vni.items():
+            for mac, row in segment.fdb.rows.items():
+                why = "local" if row.remote is None else "remote"
+                told.append(Event(now, events.LEARNED, why, vni=vni, mac=mac, remote=row.remote))
+        return told

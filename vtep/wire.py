@@ -117,6 +117,11 @@ def source_port(flow_hash: int, first: int, last: int) -> int:
     return first + flow_hash % (last - first + 1)
 
 
+def has_reserved_bits(datagram: bytes) -> bool:
+    """Whether a VXLAN header has bits set that section 5 reserves."""
+    return datagram[:4] != b"\x08\0\0\0" or datagram[7] != 0
+
+
 def check_header(datagram: bytes, strict: bool) -> int | DropReason:
     """The VNI of a received datagram, or why it is dropped.
 

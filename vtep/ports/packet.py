@@ -37,10 +37,10 @@ class PacketPort:
     """One interface as a port of the VTEP."""
 
     def __init__(self, interface: str) -> None:
-        """Open it; StartError names what is missing."""
+        """Open it for writing; StartError names what is missing. `listen` opens it for reading."""
         self.interface = interface
         try:
-            self._index = socket.if_nametoindex(interface)
+            self.index = socket.if_nametoindex(interface)
         except OSError:
             raise StartError(f"port {interface}: no such interface") from None
         try:
@@ -60,11 +60,15 @@ class PacketPort:
             pass  # within net.core.rmem_max, then
         for option in (_AUXDATA, _VNET_HDR, _IGNORE_OUTGOING):
             self._socket.setsockopt(_SOL_PACKET, option, 1)
-        promiscuous = struct.pack("=iHH8s", self._index, _MR_PROMISC, 0, b"")
+        promiscuous = struct.pack("=iHH8s", self.index, _MR_PROMISC, 0, b"")
         self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, promiscuous)
-        self._socket.bind((self.interface, _ETH_P_ALL))
+        self._socket.bind((self.interface, 0))
         request = struct.pack("16si", self.interface.encode(), 0)
-        self._mtu = int(struct.unpack("16si", fcntl.ioctl(self._socket, _SIOCGIFMTU, request))[1])
+        self.mtu = int(struct.unpack("16si", fcntl.ioctl(self._socket, _SIOCGIFMTU, request))[1])
+
+    def listen(self) -> None:
+        """Receive what comes in at the interface, from now on."""
+        self._socket.bind((self.interface, _ETH_P_ALL))
 
     def fileno(self) -> int:
         """For selectors."""
@@ -107,7 +111,7 @@ class PacketPort:
 
     def write(self, vlan: int | None, frame: bytes) -> DropReason | None:
         """Hand a frame over, tagged with `vlan`; the reason if it could not be."""
-        left = offload.unfinished(frame, self._mtu)
+        left = offload.unfinished(frame, self.mtu)
         if vlan is None:
             parts = [_NO_OFFLOAD if left is None else offload.pack(left), frame]
         else:

@@ -61,7 +61,7 @@ class Underlay(ABC):
         self.prepare_receiver(self._receiver)
         self._bind(port)
         self._holders: list[socket.socket] = []
-        self._joined: dict[str, socket.socket] = {}
+        self.joined: dict[str, socket.socket] = {}
         self._buffer = bytearray(_LARGEST)
         self._view = memoryview(self._buffer)
         self._lost = 0  # datagrams, as told so far
@@ -165,9 +165,9 @@ class Underlay(ABC):
 
     def join(self, group: str) -> None:
         """Become a member; the kernel reports it. StartError names the limit that forbids it."""
-        if len(self._joined) >= len(self._holders) * GROUPS_A_SOCKET:
+        if len(self.joined) >= len(self._holders) * GROUPS_A_SOCKET:
             self._holders.append(socket.socket(self.family, socket.SOCK_DGRAM))
-        holder = min(self._holders, key=list(self._joined.values()).count)
+        holder = min(self._holders, key=list(self.joined.values()).count)
         try:
             self.change_membership(holder, group, join=True)
         except OSError as error:
@@ -175,12 +175,12 @@ class Underlay(ABC):
                 f"group {group}: {error.strerror}; `sysctl net.ipv4.igmp_max_memberships="
                 f"{GROUPS_A_SOCKET}` allows more"
             ) from None
-        self._joined[group] = holder
+        self.joined[group] = holder
 
     def leave(self, group: str) -> None:
         """Cease to be a member."""
         try:
-            self.change_membership(self._joined.pop(group), group, join=False)
+            self.change_membership(self.joined.pop(group), group, join=False)
         except OSError:
             return  # the interface is gone, and the membership with it
 

@@ -53,7 +53,7 @@ class Ipv4Underlay(Underlay):
 
     def _make_room(self) -> None:
         """Raise the limit of memberships a socket, if we may; join tells if it is too low."""
-        wanted = min(len(self._joined) + 1, GROUPS_A_SOCKET)
+        wanted = min(len(self.joined) + 1, GROUPS_A_SOCKET)
         try:
             if int(_MEMBERSHIPS.read_text()) < wanted:
                 _MEMBERSHIPS.write_text(str(GROUPS_A_SOCKET))

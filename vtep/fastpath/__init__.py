@@ -1,0 +1,1 @@
+"""The fast path: the kernel forwards what the core has decided. Nothing here decides."""

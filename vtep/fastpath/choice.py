@@ -1,0 +1,87 @@
+"""Which data path an agent runs on, and why: the kernel's, where it may and can, else Python's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import NamedTuple
+
+from vtep.config import Config
+from vtep.core import Options
+from vtep.errors import StartError
+from vtep.fastpath.path import OBJECT, FastPath
+from vtep.ports.packet import PacketPort
+from vtep.underlay.base import Underlay
+from vtep.wire import is_ipv6
+
+AUTO, EBPF, PYTHON = "auto", "ebpf", "python"
+
+
+class Choice(NamedTuple):
+    """The data path that runs."""
+
+    name: str
+    why: str
+
+
+def hindrance(config: Config) -> str | None:
+    """Why a configuration can only be served in Python; None if it need not be."""
+    if is_ipv6(config.underlay.local):
+        return "the underlay is IPv6: its UDP checksum must be computed over each packet"
+    if config.underlay.udp_checksum:
+        return "udp_checksum is on: it must be computed over each packet"
+    return None
+
+
+def machine_lacks() -> str | None:
+    """What this machine lacks for the kernel's data path; None if nothing is known to."""
+    if sys.byteorder != "little":
+        return "this machine is big-endian"
+    if not OBJECT.exists():
+        return f"{OBJECT.name} is not built: `make setup` builds it, with clang"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "/dev/net/tun may not be opened"
+    return None
+
+
+def open_fast_path(
+    config: Config, options: Options, underlay: Underlay, ports: list[PacketPort]
+) -> tuple[FastPath | None, Choice]:
+    """The kernel's data path, attached, or None; and the choice in words.
+
+    StartError where `datapath = "ebpf"` was asked for and cannot be.
+    """
+    if config.datapath == PYTHON:
+        return None, Choice(PYTHON, "asked for")
+    lacking = hindrance(config) or machine_lacks()
+    if lacking is None:
+        try:
+            return _attached(config, options, underlay, ports), Choice(EBPF, _why(config))
+        except OSError as error:
+            lacking = _words(error)
+    if config.datapath == EBPF:
+        raise StartError(f"datapath = 'ebpf': {lacking}")
+    return None, Choice(PYTHON, lacking)
+
+
+def _why(config: Config) -> str:
+    return "asked for" if config.datapath == EBPF else "the kernel takes the program"
+
+
+def _attached(
+    config: Config, options: Options, underlay: Underlay, ports: list[PacketPort]
+) -> FastPath:
+    path = FastPath(config, options, underlay, ports)
+    try:
+        path.attach()
+    except OSError:
+        path.close()
+        raise
+    return path
+
+
+def _words(error: OSError) -> str:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return f"{error.strerror}; loading eBPF takes root (CAP_BPF, CAP_NET_ADMIN)"
+    return str(error.strerror or error)

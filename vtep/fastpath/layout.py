@@ -1,0 +1,58 @@
+"""How the maps of `vxlan.bpf.c` are laid out; a unit test holds this file against that one.
+
+All numbers are in the machine's byte order, except those that go on the wire as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+
+TICK_NS = 1 << 24  # the unit of "seen": a shift for the kernel, about 17 ms
+SLOTS = 4  # of a bucket
+SLOT_WORDS = 2  # key and value, 64 bits each
+BUCKET_LENGTH = SLOTS * SLOT_WORDS * 8
+
+PERMANENT = 1  # flag of a slot
+SUPPRESS = 1  # flag of a segment
+INHERIT = 0x100  # as DSCP
+
+# multipliers, bucket_shift, paused, ageing, underlay, underlay_tap, largest_frame, local, port,
+# first_source_port, source_ports, ttl, dscp, dont_fragment
+CONFIG = struct.Struct("=QQIIIIII4s2sHIHHI")
+PAUSED = struct.Struct("=I")
+PAUSED_AT = 20
+REMOTE = struct.Struct("=4s4x")
+# vni, port, largest_frame, vlan, flags; then the counters
+SEGMENT = struct.Struct("=IIIHH")
+SEGMENT_LENGTH = 48
+SEGMENT_COUNTERS = struct.Struct("=QQQQ")  # encapsulated packets, bytes; decapsulated the same
+SEGMENT_COUNTERS_AT = 16
+PORT = struct.Struct("=II")  # first_vlan, tap
+NUMBER = struct.Struct("=I")
+VLANS_A_PORT = 4096
+
+
+def ticks(time_s: float) -> int:
+    """A time of the monotonic clock in ticks, as 32 bits."""
+    return int(time_s * 1e9) // TICK_NS & 0xFFFFFFFF
+
+
+def seconds(tick: int, near_s: float) -> float:
+    """The time of a tick, the one nearest to a given time: ticks wrap after two years."""
+    behind = (ticks(near_s) - tick + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+    return near_s - behind * TICK_NS / 1e9
+
+
+def key(mac: bytes, segment: int) -> int:
+    """The key of a row: never 0, since no MAC in a table is all zeros."""
+    return int.from_bytes(mac, "little") | segment << 48
+
+
+def value(seen: int, remote: int, flags: int) -> int:
+    """The value of a row: when it was seen (ticks), its remote's number (0: local), its flags."""
+    return seen | remote << 32 | flags << 48
+
+
+def value_parts(packed: int) -> tuple[int, int, int]:
+    """(seen, remote, flags) of a value."""
+    return packed & 0xFFFFFFFF, packed >> 32 & 0xFFFF, packed >> 48

@@ -1,0 +1,128 @@
+"""The fast path of one agent: program loaded, maps shared, TAPs open, programs attached.
+
+When the agent dies the programs stay attached and forward on by what was learned; the next agent
+attaches its own, with empty maps, in their place. In the end all is detached.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from vtep.config import Config
+from vtep.core import Options
+from vtep.drops import DropReason
+from vtep.fastpath import layout, outer
+from vtep.fastpath.libbpf import Program
+from vtep.fastpath.mirror import KernelMirror, Maps
+from vtep.fastpath.table import Table
+from vtep.fastpath.nic import without_send_offloads
+from vtep.fastpath.tap import PortTap, Tap
+from vtep.ports.packet import PacketPort
+from vtep.underlay.base import Datagram, Underlay
+from vtep.wire import LARGEST_PACKET, overhead
+
+OBJECT = Path(__file__).with_name("vxlan.bpf.o")
+LARGEST_TABLE = 1 << 22  # slots; 64 MiB
+_REMOTES = 4096
+_LEAST_SEGMENTS = 256
+
+
+class FastPath:
+    """What an agent has beside its sockets, where the kernel forwards."""
+
+    def __init__(
+        self, config: Config, options: Options, underlay: Underlay, ports: list[PacketPort]
+    ) -> None:
+        """Load and prepare everything; OSError if the machine forbids it. Attached by `attach`."""
+        self._underlay = underlay
+        self._offload = config.underlay.offload
+        self._indices = [port.index for port in ports]
+        sizes = _sizes(config)
+        self._program = Program(OBJECT, sizes)
+        self._taps: list[Tap] = []
+        try:
+            self._taps = [Tap() for _ in range(len(config.ports) + 1)]
+        except OSError:
+            self.close()
+            raise
+        *ports_taps, self.misses = self._taps
+        self.ports = [PortTap(tap) for tap in ports_taps]
+        maps = self._maps(sizes)
+        self._configure(maps, options)
+        places = [(port.index, port.mtu) for port in ports]
+        self.mirror = KernelMirror(maps, places, options.trusted)
+
+    def _maps(self, sizes: dict[str, int]) -> Maps:
+        program = self._program
+        multipliers = (secrets.randbits(64) | 1, secrets.randbits(64) | 1)
+
+        def memory(name: str, length: int) -> memoryview:
+            return memoryview(program.memory(name, length))[:length]
+
+        def number(value: int) -> bytes:
+            return layout.NUMBER.pack(value)
+
+        return Maps(
+            table=Table(memory("rows", sizes["rows"] * layout.BUCKET_LENGTH).cast("Q"), multipliers),
+            remotes=memory("remotes", sizes["remotes"] * layout.REMOTE.size),
+            segments=memory("segments", sizes["segments"] * layout.SEGMENT_LENGTH),
+            vlans=memory("vlans", sizes["vlans"] * 8).cast("Q"),
+            config=memory(".bss", layout.CONFIG.size),
+            set_vni=lambda vni, segment: program.update("vnis", number(vni), number(segment)),
+            unset_vni=lambda vni: program.delete("vnis", number(vni)),
+        )
+
+    def _configure(self, maps: Maps, options: Options) -> None:
+        first, last = options.source_ports
+        layout.CONFIG.pack_into(
+            maps.config, 0, *maps.table.multipliers, maps.table.shift, 0,
+            layout.ticks(options.ageing_s), self._underlay.index, self.misses.index,
+            min(options.mtu, LARGEST_PACKET) - overhead(options.local),
+            socket.inet_aton(options.local), struct.pack("!H", options.port), first,
+            last - first + 1, options.ttl or 0,
+            layout.INHERIT if options.dscp is None else options.dscp, options.df,
+        )  # fmt: skip
+
+    def attach(self) -> None:
+        """Let the kernel forward; OSError if it will not."""
+        if not self._offload:
+            without_send_offloads(self._underlay.interface)
+        for number, (index, tap) in enumerate(zip(self._indices, self.ports, strict=True)):
+            port = layout.PORT.pack(number * layout.VLANS_A_PORT, tap.tap.index)
+            self._program.update("ports", layout.NUMBER.pack(index), port)
+            self._program.attach("from_port", index)
+        self._program.attach("from_underlay", self._underlay.index)
+
+    def receive(self, limit: int) -> Iterator[Datagram | DropReason]:
+        """Up to `limit` datagrams that the kernel left to the agent."""
+        for packet in self.misses.read(limit):
+            found = outer.datagram(packet, self._underlay.joined)
+            if found is not None:
+                yield found
+
+    def overrun(self) -> tuple[int, int]:
+        """(packets of the underlay, frames of ports) lost before they were read, since last time."""
+        return self.misses.overrun(), sum(port.tap.overrun() for port in self.ports)
+
+    def close(self) -> None:
+        """Detach, and take everything away."""
+        self._program.close()
+        for tap in self._taps:
+            tap.close()
+
+
+def _sizes(config: Config) -> dict[str, int]:
+    """Entries of each map: rows at most half full as far as that is sensible."""
+    slots = min(LARGEST_TABLE, 2 * config.limit)
+    return {
+        "rows": max(1, 1 << (slots // layout.SLOTS - 1).bit_length()),
+        "remotes": _REMOTES,
+        "segments": max(_LEAST_SEGMENTS, 2 * len(config.segments)),
+        "vnis": max(_LEAST_SEGMENTS, 2 * len(config.segments)),
+        "vlans": len(config.ports) * layout.VLANS_A_PORT,
+        "ports": len(config.ports),
+    }
