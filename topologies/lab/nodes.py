@@ -141,6 +141,7 @@ class HypervisorNode(PlainNode):
         plan: Hypervisor = self.params["plan"]
         if plan.neighbours:
             self._tell_neighbours(plan)
+        plan.offload = datapath_kind() == "kernel"
         namespace = f"/proc/{self.pid}/ns/net"
         shared_parts().start_agent(plan.name, plan.kind, plan.agent_config, namespace)
         return result

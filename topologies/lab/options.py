@@ -96,6 +96,13 @@ class Option:
 
 COMMON = (
     Option("vtep", choice(*KINDS), "python", "kind of VTEP", True),
+    Option(
+        "datapath",
+        choice("auto", "ebpf", "python"),
+        "auto",
+        "how python VTEPs forward known unicast",
+        True,
+    ),
     Option("flooding", choice("multicast", "head-end"), "multicast", "how VTEPs flood"),
     Option("ageing", whole(1, 1_000_000), 300, "seconds a learned row lives unrenewed", True),
     Option("limit", whole(1, 10_000_000), 65_536, "MACs a VNI may learn", True),

@@ -49,6 +49,7 @@ class Hypervisor:
     vlans: dict[int, tuple[int, Segment]] = field(default_factory=dict)  # VNI -> (slot, segment)
     slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
     options: dict[str, Any] = field(default_factory=dict)
+    offload: bool = True  # whether the underlay's switches take the super-frames of tunnels
     neighbours: dict[str, str] = field(default_factory=dict)  # underlay address -> MAC, if told
     remotes: dict[int, list[str]] = field(default_factory=dict)  # VNI -> head-end replication
 
@@ -124,12 +125,14 @@ class Hypervisor:
         lines = [
             f"name = {_quoted(self.name)}",
             f"control = {_quoted(control)}",
+            f"datapath = {_quoted(self.options['datapath'])}",
             "[underlay]",
             f"interface = {_quoted(self.interface)}",
             f"local = {_quoted(self.underlay)}",
             f"ttl = {self.options['ttl']}",
             f"udp_checksum = {_flag(self.options['udp_checksum'])}",
             f"strict = {_flag(self.options['strict'])}",
+            f"offload = {_flag(self.offload)}",
             "[fdb]",
             f"ageing_s = {self.options['ageing']}",
             f"limit = {self.options['limit']}",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings a bare Debian 12/13 or Ubuntu 22.04/24.04 to working order: distribution packages,
-# then .venv with the locked dependencies and the project itself. Says nothing when all is there.
+# then .venv with the locked dependencies and the project itself, and the eBPF program. Says nothing when all is there.
 #
 #   topologies/machine/setup.sh [--link]     --link: vxlab on PATH, too (/usr/local/bin)
 set -euo pipefail
@@ -12,6 +12,7 @@ state=$checkout/.cache
 log=$state/setup.log
 python=/usr/bin/python3
 link=/usr/local/bin/vxlab
+fast_path=$checkout/vtep/fastpath
 want_link=no
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -115,13 +116,30 @@ install_project() {
     project_key >"$venv/.project"
 }
 
+# --- the fast path's eBPF program -------------------------------------------------------------
+
+fast_path_key() { sha256sum "$fast_path"/*.[ch] "$here/setup.sh" | cut -d ' ' -f 1 | tr '\n' ' '; }
+
+# Without it agents forward in Python, so a compiler that fails is told, and stops nothing.
+build_fast_path() {
+    local object=$fast_path/vxlan.bpf.o
+    rm -f "$object"
+    # The packet's headers are not aligned, and x86 and arm64 do not mind.
+    clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
+        -I "/usr/include/$(uname -m)-linux-gnu" \
+        -c "$fast_path/vxlan.bpf.c" -o "$object" >>"$log" 2>&1 </dev/null 9>&- ||
+        say "the eBPF program does not compile here (see $log): agents will forward in Python"
+    fast_path_key >"$venv/.fast_path"
+}
+
 # --- what to do ------------------------------------------------------------------------------
 
 linked() { [ "$want_link" = no ] || [ "$(readlink "$link")" = "$venv/bin/vxlab" ]; }
 
 complete() {
     [ -z "$(missing_packages)" ] && linked &&
-        holds .environment "$(environment_key)" && holds .project "$(project_key)"
+        holds .environment "$(environment_key)" && holds .project "$(project_key)" &&
+        holds .fast_path "$(fast_path_key)"
 }
 
 bring_up_to_date() {
@@ -130,6 +148,7 @@ bring_up_to_date() {
     [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
     holds .environment "$(environment_key)" || make_environment
     holds .project "$(project_key)" || install_project
+    holds .fast_path "$(fast_path_key)" || build_fast_path
     linked || {
         may_be_root || die "root is needed for --link; run: sudo ln -sfn '$venv/bin/vxlab' $link"
         as_root ln -sfn "$venv/bin/vxlab" "$link"

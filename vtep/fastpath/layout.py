@@ -13,7 +13,8 @@ SLOT_WORDS = 2  # key and value, 64 bits each
 BUCKET_LENGTH = SLOTS * SLOT_WORDS * 8
 
 PERMANENT = 1  # flag of a slot
-SUPPRESS = 1  # flag of a segment
+SUPPRESS, PEER = 1, 2  # flags of a segment
+ON_LINK = 1  # flag of a remote
 INHERIT = 0x100  # as DSCP
 
 # multipliers, bucket_shift, paused, ageing, underlay, underlay_tap, largest_frame, local, port,
@@ -21,7 +22,7 @@ INHERIT = 0x100  # as DSCP
 CONFIG = struct.Struct("=QQIIIIII4s2sHIHHI")
 PAUSED = struct.Struct("=I")
 PAUSED_AT = 20
-REMOTE = struct.Struct("=4s4x")
+REMOTE = struct.Struct("=4sI")  # address, flags
 # vni, port, largest_frame, vlan, flags; then the counters
 SEGMENT = struct.Struct("=IIIHH")
 SEGMENT_LENGTH = 48

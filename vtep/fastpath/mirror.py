@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vtep.drops import UNICAST
 from vtep.fastpath import layout
@@ -31,6 +32,14 @@ class Maps:
     config: memoryview
     set_vni: Callable[[int, int], None]
     unset_vni: Callable[[int], None]
+
+
+class PortPlace(NamedTuple):
+    """Where a port is."""
+
+    index: int  # of its interface
+    mtu: int  # bytes
+    peer: bool  # a veth whose other end is in another network namespace
 
 
 class Numbers:
@@ -65,12 +74,17 @@ class KernelMirror:
     """The core's tables in the kernel's maps (`vtep.fdb.Mirror`)."""
 
     def __init__(
-        self, maps: Maps, ports: list[tuple[int, int]], trusted: frozenset[str]
+        self,
+        maps: Maps,
+        ports: list[PortPlace],
+        trusted: frozenset[str],
+        on_link: Callable[[str], bool],
     ) -> None:
-        """ports: (interface index, MTU) by number; trusted: remotes, or none for all."""
+        """trusted: remotes, or none for all; on_link: whether one is reached without a router."""
         self._maps = maps
         self._ports = ports
         self._trusted = trusted
+        self._on_link = on_link
         self._segments = Numbers(len(maps.segments) // layout.SEGMENT_LENGTH)
         self._remotes = Numbers(len(maps.remotes) // layout.REMOTE.size)
         self._told: dict[int, tuple[int, ...]] = {}  # VNI -> counters as told so far
@@ -107,7 +121,8 @@ class KernelMirror:
         number = self._remotes.take(row.remote)
         if number is not None:
             at = number * layout.REMOTE.size
-            layout.REMOTE.pack_into(self._maps.remotes, at, socket.inet_aton(row.remote))
+            address, flags = socket.inet_aton(row.remote), layout.ON_LINK * self._on_link(row.remote)
+            layout.REMOTE.pack_into(self._maps.remotes, at, address, flags)
         return number
 
     def remove(self, fdb: Fdb, mac: bytes) -> None:
@@ -141,10 +156,10 @@ class KernelMirror:
         number = self._segments.take(segment.vni)
         if number is None:
             return
-        index, mtu = self._ports[segment.port]
-        flags = layout.SUPPRESS if segment.suppress_arp else 0
+        port = self._ports[segment.port]
+        flags = layout.SUPPRESS * segment.suppress_arp | layout.PEER * port.peer
         at = number * layout.SEGMENT_LENGTH
-        numbers = segment.vni, index, mtu + ETHERNET_LENGTH, segment.vlan or 0, flags
+        numbers = segment.vni, port.index, port.mtu + ETHERNET_LENGTH, segment.vlan or 0, flags
         self._maps.segments[at : at + layout.SEGMENT_LENGTH] = bytes(layout.SEGMENT_LENGTH)
         layout.SEGMENT.pack_into(self._maps.segments, at, *numbers)
         self._told[segment.vni] = (0, 0, 0, 0)

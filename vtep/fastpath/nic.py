@@ -1,4 +1,4 @@
-"""Turn a network interface's send offloads off (ethtool's ioctl)."""
+"""What the fast path asks of network interfaces: ethtool's ioctl, netlink, addresses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import array
 import fcntl
 import socket
 import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Network
 
-_SIOCETHTOOL = 0x8946
+_SIOCETHTOOL, _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8946, 0x8915, 0x891B
 _ETHTOOL_STXCSUM = 0x17  # checksums; segmentation offloads depend on them and go too
+_RTM_GETLINK = 18
+_NLM_F_REQUEST = 1
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
+_ATTRIBUTE = struct.Struct("=HH")
+_IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_LINK_NETNSID = 18, 1, 37
 
 
 def without_send_offloads(interface: str) -> None:
@@ -17,3 +25,36 @@ def without_send_offloads(interface: str) -> None:
     address, _ = value.buffer_info()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
         fcntl.ioctl(asker, _SIOCETHTOOL, struct.pack("16sP", interface.encode(), address))
+
+
+def network_of(interface: str) -> IPv4Network:
+    """The network of an interface's first address: whom it reaches without a router."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        request = struct.pack("16s24x", interface.encode())
+        address, mask = (
+            socket.inet_ntoa(fcntl.ioctl(asker, number, request)[20:24])
+            for number in (_SIOCGIFADDR, _SIOCGIFNETMASK)
+        )
+    return IPv4Network(f"{address}/{mask}", strict=False)
+
+
+def leads_elsewhere(index: int) -> bool:
+    """Whether an interface is a veth whose other end is in another network namespace."""
+    length = _HEADER.size + _LINK.size
+    request = _HEADER.pack(length, _RTM_GETLINK, _NLM_F_REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asker:
+        asker.sendto(request + _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0), (0, 0))
+        answer = asker.recv(65536)
+    found = dict(_attributes(answer[length:]))
+    kind = dict(_attributes(found.get(_IFLA_LINKINFO, b""))).get(_IFLA_INFO_KIND, b"")
+    return kind.rstrip(b"\0") == b"veth" and _IFLA_LINK_NETNSID in found
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Netlink attributes: (type, value), each padded to four bytes."""
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
+        data = data[(length + 3) & ~3 :]

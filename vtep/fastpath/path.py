@@ -10,16 +10,16 @@ import secrets
 import socket
 import struct
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from vtep.config import Config
 from vtep.core import Options
 from vtep.drops import DropReason
-from vtep.fastpath import layout, outer
+from vtep.fastpath import layout, nic, outer
 from vtep.fastpath.libbpf import Program
-from vtep.fastpath.mirror import KernelMirror, Maps
+from vtep.fastpath.mirror import KernelMirror, Maps, PortPlace
 from vtep.fastpath.table import Table
-from vtep.fastpath.nic import without_send_offloads
 from vtep.fastpath.tap import PortTap, Tap
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Datagram, Underlay
@@ -53,8 +53,13 @@ class FastPath:
         self.ports = [PortTap(tap) for tap in ports_taps]
         maps = self._maps(sizes)
         self._configure(maps, options)
-        places = [(port.index, port.mtu) for port in ports]
-        self.mirror = KernelMirror(maps, places, options.trusted)
+        places = [PortPlace(port.index, port.mtu, nic.leads_elsewhere(port.index)) for port in ports]
+        network = nic.network_of(underlay.interface)
+
+        def on_link(remote: str) -> bool:
+            return IPv4Address(remote) in network
+
+        self.mirror = KernelMirror(maps, places, options.trusted, on_link)
 
     def _maps(self, sizes: dict[str, int]) -> Maps:
         program = self._program
@@ -90,7 +95,7 @@ class FastPath:
     def attach(self) -> None:
         """Let the kernel forward; OSError if it will not."""
         if not self._offload:
-            without_send_offloads(self._underlay.interface)
+            nic.without_send_offloads(self._underlay.interface)
         for number, (index, tap) in enumerate(zip(self._indices, self.ports, strict=True)):
             port = layout.PORT.pack(number * layout.VLANS_A_PORT, tap.tap.index)
             self._program.update("ports", layout.NUMBER.pack(index), port)

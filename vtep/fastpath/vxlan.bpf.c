@@ -9,294 +9,28 @@
  *   from_port      tc ingress of a port: encapsulate, and out by the underlay interface
  *   from_underlay  tc ingress of the underlay interface: check, decapsulate, and out by the port
  *
- * Super-frames and partial checksums pass whole. Layouts are those of layout.py.
+ * Super-frames and partial checksums pass whole.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
-#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "maps.h"
+#include "frame.h"
+
+#define AF_INET 2
+#define DONT_FRAGMENT bpf_htons(0x4000)
+#define FLAG_VNI_VALID bpf_htonl(0x08000000) /* RFC 7348 section 5 */
+
+enum { ECN = 0x03, ECT_1 = 0x01, ECT_0 = 0x02, CE = 0x03 };
 
 char LICENSE[] SEC("license") = "GPL";
-
-#define FLAG_VNI_VALID bpf_htonl(0x08000000) /* RFC 7348 section 5 */
-#define TICK_SHIFT 24                        /* a tick is 2^24 ns, about 17 ms */
-#define SLOTS 4                              /* of a bucket: one cache line */
-#define INHERIT 0x100                        /* as dscp: the inner packet's */
-#define ECN 0x03
-#define ECN_CE 0x03
-#define FRAGMENT bpf_htons(0x3fff)           /* more fragments, or an offset */
-#define DONT_FRAGMENT bpf_htons(0x4000)
-
-enum { PERMANENT = 1 };  /* flags of a slot: no ageing */
-enum { SUPPRESS = 1 };   /* flags of a segment: the agent wants to see ARP and ND */
-
-struct config {
-	__u64 multiplier[2];    /* of the two hash functions, odd */
-	__u32 bucket_shift;     /* 64 - log2(buckets) */
-	__u32 paused;           /* everything goes to the agent */
-	__u32 ageing;           /* ticks */
-	__u32 underlay;         /* interface index */
-	__u32 underlay_tap;     /* interface index */
-	__u32 largest_frame;    /* inner bytes that fit the underlay */
-	__be32 local;           /* IPv4 */
-	__be16 port;            /* UDP destination port */
-	__u16 first_source_port;
-	__u32 source_ports;     /* how many */
-	__u16 ttl;              /* 0: the inner packet's */
-	__u16 dscp;             /* in its place in the octet, or INHERIT */
-	__u32 dont_fragment;
-} config;
-
-struct slot {               /* where a MAC of a segment is */
-	__u64 key;              /* MAC (6 bytes), segment (2 bytes); 0: free */
-	__u32 seen;             /* tick of the last received frame */
-	__u16 remote;           /* 0: local, behind the segment's port */
-	__u16 flags;
-};
-
-struct bucket {
-	struct slot slots[SLOTS];
-};
-
-struct remote {
-	__be32 address;
-	__u32 unused;           /* the kernel rounds up to eight bytes */
-};
-
-struct segment {
-	__u32 vni;
-	__u32 port;             /* interface index; 0: no segment here */
-	__u32 largest_frame;    /* that the port takes */
-	__u16 vlan;             /* of the port; 0: untagged */
-	__u16 flags;
-	__u64 encapsulated[2];  /* packets, bytes: unicast of the fast path */
-	__u64 decapsulated[2];
-};
-
-struct port {
-	__u32 first_vlan;       /* where its VLANs begin in `vlans` */
-	__u32 tap;              /* interface index */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bucket);
-} rows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct remote);
-} remotes SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct segment);
-} segments SEC(".maps");
-
-struct {                    /* VLAN of a port -> segment; 0: none */
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} vlans SEC(".maps");
-
-struct {                    /* VNI -> segment */
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} vnis SEC(".maps");
-
-struct {                    /* interface index -> port */
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct port);
-} ports SEC(".maps");
-
-/* -- the table */
-
-static __always_inline __u64 key_of(const unsigned char *mac, __u32 segment)
-{
-	return (__u64)segment << 48 | (__u64) * (__u16 *)(mac + 4) << 32 | *(__u32 *)mac;
-}
-
-static __always_inline struct slot *in_bucket(__u64 key, __u64 multiplier)
-{
-	__u32 number = key * multiplier >> config.bucket_shift;
-	struct bucket *bucket = bpf_map_lookup_elem(&rows, &number);
-
-	if (!bucket)
-		return NULL;
-#pragma unroll
-	for (int i = 0; i < SLOTS; i++)
-		if (bucket->slots[i].key == key)
-			return &bucket->slots[i];
-	return NULL;
-}
-
-/* A copy of the row of a MAC; 0 if there is none, or none that was seen lately. */
-static __always_inline struct slot *row_of(__u64 key, __u32 now, struct slot *copy)
-{
-	struct slot *slot = in_bucket(key, config.multiplier[0]);
-
-	if (!slot)
-		slot = in_bucket(key, config.multiplier[1]);
-	if (!slot)
-		return NULL;
-	*copy = *(volatile struct slot *)slot;
-	if (*(volatile __u64 *)&slot->key != key) /* given to another MAC meanwhile */
-		return NULL;
-	if (!(copy->flags & PERMANENT) && (__s32)(now - copy->seen) > (__s32)config.ageing)
-		return NULL;
-	return slot;
-}
-
-static __always_inline void renew(struct slot *slot, struct slot *copy, __u32 now)
-{
-	if (copy->seen != now)
-		slot->seen = now;
-}
-
-/* -- the inner frame */
-
-struct inner {
-	__u32 headers;   /* Ethernet, IP and transport: what each piece of a super-frame repeats */
-	__u32 hash;      /* one for one flow, the agent's */
-	__u16 type;      /* ethertype, host order */
-	__u8 octet;      /* traffic class */
-	__u8 hops;       /* TTL or hop limit */
-	__u8 protocol;
-};
-
-/* CRC-32 (IEEE 802.3), by half bytes: the agent's zlib.crc32 */
-static const __u32 crc_table[16] = {
-	0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-	0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-	0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-};
-
-static __always_inline __u32 crc_byte(__u32 crc, __u8 byte)
-{
-	crc ^= byte;
-	crc = crc >> 4 ^ crc_table[crc & 15];
-	return crc >> 4 ^ crc_table[crc & 15];
-}
-
-static __always_inline __u32 crc_bytes(__u32 crc, const __u8 *bytes, int length)
-{
-#pragma unroll
-	for (int i = 0; i < length; i++)
-		crc = crc_byte(crc, bytes[i]);
-	return crc;
-}
-
-/* The transport header, whose offset varies: ports into the hash, its length to the headers. */
-static __always_inline int look_transport(struct inner *inner, void *at, void *end, __u32 *crc)
-{
-	struct tcphdr *tcp = at;
-	__u32 ports;
-
-	asm volatile("" : "+r"(at)); /* one pointer, for the verifier to know its bounds */
-	if (at + sizeof(*tcp) <= end) {
-		tcp = at;
-		ports = *(__u32 *)at;
-		inner->headers += inner->protocol == IPPROTO_TCP ? tcp->doff * 4 : 8;
-	} else if (at + sizeof(struct udphdr) <= end && inner->protocol == IPPROTO_UDP) {
-		ports = *(__u32 *)at;
-		inner->headers += sizeof(struct udphdr);
-	} else {
-		return -1;
-	}
-	*crc = crc_bytes(*crc, (__u8 *)&ports, 4);
-	return 0;
-}
-
-static __always_inline int look_ipv4(struct inner *inner, struct ethhdr *eth, void *end)
-{
-	struct iphdr *ip = (void *)(eth + 1);
-	__u32 crc = ~0, length;
-
-	if ((void *)(ip + 1) > end || ip->ihl < 5)
-		return -1;
-	length = ip->ihl * 4;
-	inner->octet = ip->tos;
-	inner->hops = ip->ttl;
-	inner->protocol = ip->protocol;
-	inner->headers = sizeof(*eth) + length;
-	crc = crc_bytes(crc, (__u8 *)&ip->saddr, 8);
-	crc = crc_byte(crc, ip->protocol);
-	if ((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && !(ip->frag_off & FRAGMENT))
-		if (look_transport(inner, (void *)ip + length, end, &crc))
-			return -1;
-	inner->hash = ~crc;
-	return 0;
-}
-
-static __always_inline int look_ipv6(struct inner *inner, struct ethhdr *eth, void *end)
-{
-	struct ipv6hdr *ip = (void *)(eth + 1);
-	__u32 crc = ~0;
-
-	if ((void *)(ip + 1) > end)
-		return -1;
-	inner->octet = ip->priority << 4 | ip->flow_lbl[0] >> 4;
-	inner->hops = ip->hop_limit;
-	inner->protocol = ip->nexthdr;
-	inner->headers = sizeof(*eth) + sizeof(*ip);
-	crc = crc_bytes(crc, (__u8 *)&ip->saddr, 32);
-	crc = crc_byte(crc, ip->nexthdr);
-	if (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP)
-		if (look_transport(inner, ip + 1, end, &crc))
-			return -1;
-	inner->hash = ~crc;
-	return 0;
-}
-
-/* What the fast path must know of a frame; not 0: it is for the agent. */
-static __always_inline int look(struct inner *inner, struct ethhdr *eth, void *end, __u16 flags)
-{
-	inner->type = bpf_ntohs(eth->h_proto);
-	if (inner->type == ETH_P_IP)
-		return look_ipv4(inner, eth, end);
-	if (inner->type != ETH_P_IPV6 || look_ipv6(inner, eth, end))
-		return -1; /* ARP among them: rare, and the kernel's helpers know IP only */
-	return flags & SUPPRESS && inner->protocol == IPPROTO_ICMPV6;
-}
-
-/* The frame of `length` bytes as it will be on the wire: its pieces, and the size of the largest. */
-static __always_inline __u32 pieces(__u32 length, __u32 gso_size, __u32 headers, __u32 *largest)
-{
-	*largest = length;
-	if (!gso_size || length <= headers)
-		return 1;
-	*largest = headers + gso_size;
-	return (length - headers + gso_size - 1) / gso_size;
-}
-
-static __always_inline void count(__u64 *way, __u32 length, __u32 times, __u32 headers)
-{
-	__sync_fetch_and_add(&way[0], times);
-	__sync_fetch_and_add(&way[1], length + (times - 1) * headers);
-}
 
 /* -- from a port into the tunnel */
 
@@ -388,11 +122,32 @@ static __always_inline __u32 segment_of(struct __sk_buff *skb, struct port *port
 	return segment ? *segment : 0;
 }
 
-static __always_inline void *pulled(struct __sk_buff *skb, __u32 length)
+/* The packet with the headers of the frame in it, which begins at `offset`, at hand. Not a byte more
+ * is asked for than needed: payload lies elsewhere, and fetching it costs a copy. */
+static __always_inline void *pulled(struct __sk_buff *skb, __u32 offset)
 {
-	if (skb->data_end - skb->data < length)
-		bpf_skb_pull_data(skb, length < skb->len ? length : skb->len);
+	__u32 need = offset + sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct tcphdr);
+	struct ethhdr *eth;
+
+	if (skb->data_end - skb->data < need)
+		bpf_skb_pull_data(skb, need < skb->len ? need : skb->len);
+	eth = (void *)(long)skb->data + offset;
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end || eth->h_proto != bpf_htons(ETH_P_IPV6))
+		return (void *)(long)skb->data;
+	need += sizeof(struct ipv6hdr) - sizeof(struct iphdr);
+	if (skb->data_end - skb->data < need)
+		bpf_skb_pull_data(skb, need < skb->len ? need : skb->len);
 	return (void *)(long)skb->data;
+}
+
+/* Out by the underlay; the kernel resolves the neighbour, and routes where it must. */
+static __always_inline int to_remote(__be32 address, __u32 flags)
+{
+	struct bpf_redir_neigh next = {.nh_family = AF_INET, .ipv4_nh = address};
+
+	if (flags & ON_LINK)
+		return bpf_redirect_neigh(config.underlay, &next, sizeof(next), 0);
+	return bpf_redirect_neigh(config.underlay, NULL, 0, 0);
 }
 
 SEC("tc")
@@ -415,7 +170,7 @@ int from_port(struct __sk_buff *skb)
 	segment = bpf_map_lookup_elem(&segments, &number);
 	if (config.paused || !number || !segment || !segment->port)
 		goto agent;
-	eth = pulled(skb, 14 + 40 + 20);
+	eth = pulled(skb, 0);
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end || eth->h_dest[0] & 1)
 		goto agent;
 	if (look(&inner, eth, (void *)(long)skb->data_end, segment->flags))
@@ -442,7 +197,7 @@ int from_port(struct __sk_buff *skb)
 	}
 	renew(slot, &source, now);
 	count(segment->encapsulated, length, times, inner.headers);
-	return bpf_redirect_neigh(config.underlay, NULL, 0, 0);
+	return to_remote(remote->address, remote->flags);
 agent:
 	return bpf_redirect(port->tap, 0);
 }
@@ -470,18 +225,28 @@ static __always_inline int is_vxlan(struct __sk_buff *skb, struct outer *outer, 
 	return (ip->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
 }
 
-/* RFC 6040 section 4.2, as far as it leaves the inner packet alone or marks it. */
-static __always_inline int mark(struct __sk_buff *skb, struct inner *inner, __u8 octet)
+/* RFC 6040 section 4.2: 0 leaves the inner packet alone, 1 marks it CE, -1 is for the agent. */
+static __always_inline int mark(struct inner *inner, __u8 octet)
 {
 	__u8 outside = octet & ECN, inside = inner->octet & ECN;
 
-	if (!outside || inside == ECN_CE || (inside == outside) || (outside == 2))
-		return 0;
-	if (!inside)
-		return outside == ECN_CE ? -1 : 0;
-	if (outside == 1)
-		return inside == 2 ? -1 : 0;
-	return -1; /* a mark to be made: the agent does, and mends the checksum */
+	if (outside == CE && inside != CE) {
+		if (inside && inner->type == ETH_P_IP)
+			return 1;
+		return -1; /* to be dropped, or marked in IPv6 */
+	}
+	return outside == ECT_1 && inside == ECT_0 ? -1 : 0;
+}
+
+/* Whether a frame may go straight into the namespace behind the port, which saves a queue. The
+ * kernel then does not look at the Ethernet header again: it must be of the outer's ethertype, and
+ * for a station that is there. */
+static __always_inline int may_skip(struct segment *segment, struct inner *inner, __u64 key, __u32 now)
+{
+	struct slot copy;
+
+	return segment->flags & PEER && inner->type == ETH_P_IP && row_of(key, now, &copy) &&
+	       copy.remote == 0;
 }
 
 SEC("tc")
@@ -497,8 +262,9 @@ int from_underlay(struct __sk_buff *skb)
 	__u32 *number;
 	__be32 sender;
 	void *end;
+	int peer, marked;
 
-	outer = pulled(skb, sizeof(*outer) + 40 + 20);
+	outer = pulled(skb, OVERHEAD);
 	end = (void *)(long)skb->data_end;
 	if (!is_vxlan(skb, outer, end))
 		return TC_ACT_OK;
@@ -516,7 +282,10 @@ int from_underlay(struct __sk_buff *skb)
 	segment = bpf_map_lookup_elem(&segments, number);
 	if (!segment || !segment->port)
 		goto agent;
-	if (look(&inner, &outer->inner, end, segment->flags) || mark(skb, &inner, outer->ip.tos))
+	if (look(&inner, &outer->inner, end, segment->flags))
+		goto agent;
+	marked = mark(&inner, outer->ip.tos);
+	if (marked < 0)
 		goto agent;
 	length = skb->len - OVERHEAD;
 	times = pieces(length, skb->gso_size, inner.headers, &largest);
@@ -529,14 +298,17 @@ int from_underlay(struct __sk_buff *skb)
 	if (!hop || !remote || remote->address != sender)
 		goto agent;
 	__builtin_memcpy(&eth, &outer->inner, sizeof(eth));
+	peer = may_skip(segment, &inner, key_of(eth.h_dest, *number), now);
 	if (bpf_skb_adjust_room(skb, -(__s32)OVERHEAD, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		goto agent;
 	bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+	if (marked)
+		bpf_skb_ecn_set_ce(skb);
 	renew(slot, &source, now);
 	count(segment->decapsulated, length, times, inner.headers);
 	if (segment->vlan)
 		bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), segment->vlan);
-	return bpf_redirect(segment->port, 0);
+	return peer ? bpf_redirect_peer(segment->port, 0) : bpf_redirect(segment->port, 0);
 agent:
 	return bpf_redirect(config.underlay_tap, 0);
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The maps that agent and kernel share; layouts are those of layout.py. Included once. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#define TICK_SHIFT 24                        /* a tick is 2^24 ns, about 17 ms */
+#define SLOTS 4                              /* of a bucket: one cache line */
+#define INHERIT 0x100                        /* as dscp: the inner packet's */
+
+enum { PERMANENT = 1 };  /* flags of a slot: no ageing */
+enum { ON_LINK = 1 };    /* flags of a remote: reached without a router */
+enum {                   /* flags of a segment */
+	SUPPRESS = 1,    /* the agent wants to see ARP and ND */
+	PEER = 2,        /* the port is a veth whose other end is in another namespace */
+};
+
+struct config {
+	__u64 multiplier[2];    /* of the two hash functions, odd */
+	__u32 bucket_shift;     /* 64 - log2(buckets) */
+	__u32 paused;           /* everything goes to the agent */
+	__u32 ageing;           /* ticks */
+	__u32 underlay;         /* interface index */
+	__u32 underlay_tap;     /* interface index */
+	__u32 largest_frame;    /* inner bytes that fit the underlay */
+	__be32 local;           /* IPv4 */
+	__be16 port;            /* UDP destination port */
+	__u16 first_source_port;
+	__u32 source_ports;     /* how many */
+	__u16 ttl;              /* 0: the inner packet's */
+	__u16 dscp;             /* in its place in the octet, or INHERIT */
+	__u32 dont_fragment;
+} config;
+
+struct slot {               /* where a MAC of a segment is */
+	__u64 key;              /* MAC (6 bytes), segment (2 bytes); 0: free */
+	__u32 seen;             /* tick of the last received frame */
+	__u16 remote;           /* 0: local, behind the segment's port */
+	__u16 flags;
+};
+
+struct bucket {
+	struct slot slots[SLOTS];
+};
+
+struct remote {
+	__be32 address;
+	__u32 flags;
+};
+
+struct segment {
+	__u32 vni;
+	__u32 port;             /* interface index; 0: no segment here */
+	__u32 largest_frame;    /* that the port takes */
+	__u16 vlan;             /* of the port; 0: untagged */
+	__u16 flags;
+	__u64 encapsulated[2];  /* packets, bytes: unicast of the fast path */
+	__u64 decapsulated[2];
+};
+
+struct port {
+	__u32 first_vlan;       /* where its VLANs begin in `vlans` */
+	__u32 tap;              /* interface index */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bucket);
+} rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct remote);
+} remotes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct segment);
+} segments SEC(".maps");
+
+struct {                    /* VLAN of a port -> segment; 0: none */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} vlans SEC(".maps");
+
+struct {                    /* VNI -> segment */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} vnis SEC(".maps");
+
+struct {                    /* interface index -> port */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct port);
+} ports SEC(".maps");
+
+/* -- the table */
+
+static __always_inline __u64 key_of(const unsigned char *mac, __u32 segment)
+{
+	return (__u64)segment << 48 | (__u64) * (__u16 *)(mac + 4) << 32 | *(__u32 *)mac;
+}
+
+static __always_inline struct slot *in_bucket(__u64 key, __u64 multiplier)
+{
+	__u32 number = key * multiplier >> config.bucket_shift;
+	struct bucket *bucket = bpf_map_lookup_elem(&rows, &number);
+
+	if (!bucket)
+		return NULL;
+#pragma unroll
+	for (int i = 0; i < SLOTS; i++)
+		if (bucket->slots[i].key == key)
+			return &bucket->slots[i];
+	return NULL;
+}
+
+/* A copy of the row of a MAC; 0 if there is none, or none that was seen lately. */
+static __always_inline struct slot *row_of(__u64 key, __u32 now, struct slot *copy)
+{
+	struct slot *slot = in_bucket(key, config.multiplier[0]);
+
+	if (!slot)
+		slot = in_bucket(key, config.multiplier[1]);
+	if (!slot)
+		return NULL;
+	*copy = *(volatile struct slot *)slot;
+	if (*(volatile __u64 *)&slot->key != key) /* given to another MAC meanwhile */
+		return NULL;
+	if (!(copy->flags & PERMANENT) && (__s32)(now - copy->seen) > (__s32)config.ageing)
+		return NULL;
+	return slot;
+}
+
+static __always_inline void renew(struct slot *slot, struct slot *copy, __u32 now)
+{
+	if (copy->seen != now)
+		slot->seen = now;
+}
