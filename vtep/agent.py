@@ -127,13 +127,13 @@ class Agent:
         now = time.monotonic()
         for vni in list(self.core.segments.by_vni):
             self.carry_out(self.core.remove_segment(vni, now, why="stopping"))
-        if self._control is not None:
-            self._control.close()
         if self._fast is not None:
             self._fast.close()
         self._underlay.close()
         for port in self._ports:
             port.close()
+        if self._control is not None:
+            self._control.close()  # last: who waits for the end asks here
 
     # -- in
 
