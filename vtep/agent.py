@@ -16,10 +16,11 @@ from typing import Protocol
 from vtep import commands
 from vtep.config import Config
 from vtep.control import Control
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.fastpath.choice import open_fast_path
+from vtep.options import Options
 from vtep.ports.packet import Frame, PacketPort
 from vtep.underlay.base import Underlay
 from vtep.underlay.ipv4 import Ipv4Underlay
@@ -53,7 +54,7 @@ class Agent:
         self._ports = [PacketPort(interface) for interface in config.ports]
         options = _options(config, self._underlay.mtu)
         self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
-        self.core = Core(options, self._fast and self._fast.mirror)
+        self.core = Core(options, None if self._fast is None else self._fast.mirror)
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._overrun_due_s = 0.0

@@ -15,7 +15,7 @@ What this file must not know: how a frame is read or sent, who asks for a table,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vtep import ecn, events, neighbours
 from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
@@ -31,14 +31,12 @@ from vtep.ethernet import (
 )
 from vtep.events import Event
 from vtep.fdb import Fdb, Outcome, Row, Wheel
+from vtep.options import Options
 from vtep.segments import Carried, Mirror, Segment, Segments
 from vtep.toobig import too_big
 from vtep.wire import (
     ETHERNET_LENGTH,
-    FIRST_SOURCE_PORT,
     LARGEST_PACKET,
-    LAST_SOURCE_PORT,
-    PORT,
     check_header,
     encapsulate,
     has_reserved_bits,
@@ -52,25 +50,6 @@ Observer = Callable[[Event], None]
 
 _NOTHING: tuple[Effect, ...] = ()
 _HEADERS_KEPT = 4096  # a segment; forged senders must not make the cache grow
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a VTEP behaves; the defaults are the project's, documented in `vtep.config`."""
-
-    local: str
-    port: int = PORT
-    ttl: int | None = 64  # None: the inner packet's
-    dscp: int | None = 0  # of the outer header, in its place in the octet; None: the inner packet's
-    df: bool = True
-    icmp_too_big: bool = True
-    trusted: frozenset[str] = frozenset()  # remotes whose packets are accepted; empty: all
-    udp_checksum: bool = False
-    source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
-    strict: bool = False
-    ageing_s: float = 300.0
-    limit: int = 65_536
-    mtu: int = LARGEST_PACKET  # of the underlay interface; nothing larger is sent
 
 
 class Core:

@@ -39,7 +39,7 @@ class DropReason(IntEnum):
     # from the underlay, further checks
     UNTRUSTED_REMOTE = 19  # not on the list of trusted remotes (section 7)
     ECN_NOT_ECT = 20  # congestion was met, and the inner packet cannot say so (RFC 6040)
-    UDP_CHECKSUM = 21  # not zero, and wrong (section 5), where the agent verifies it itself
+    UDP_CHECKSUM = 21  # not zero, and wrong (section 5); else the kernel verifies it
 
     @property
     def label(self) -> str:
@@ -50,7 +50,14 @@ class DropReason(IntEnum):
 class Counters:
     """Packets and inner bytes of one VNI, and its drops."""
 
-    __slots__ = ("decapsulated", "drops", "encapsulated", "moves", "not_learned", "reserved_bits_ignored")
+    __slots__ = (
+        "decapsulated",
+        "drops",
+        "encapsulated",
+        "moves",
+        "not_learned",
+        "reserved_bits_ignored",
+    )
 
     def __init__(self) -> None:
         # [unicast packets, unicast bytes, flood packets, flood bytes]

@@ -24,6 +24,7 @@ from typing import Protocol
 from vtep.effects import PortId
 
 LOCAL, DYNAMIC, STATIC = "local", "learned", "static"
+_TIDY_FROM = 1024  # what is left behind, in entries
 
 
 class Outcome(Enum):
@@ -80,12 +81,23 @@ class Slot:
         self.due_s = due_s
         self.macs: dict[Fdb, list[bytes]] = {}
 
+    def entries(self) -> int:
+        """How many MACs it holds, of rows that are and that were."""
+        return sum(map(len, self.macs.values()))
+
+    def rows_of(self, fdb: Fdb) -> Iterator[tuple[bytes, Row]]:
+        """The rows of a table that are due here."""
+        for mac in self.macs[fdb]:
+            row = fdb.rows.get(mac)
+            if row is not None and not row.static and row.due_s == self.due_s:
+                yield mac, row
+
 
 class Wheel:
     """When which rows are due, for all tables of a VTEP; a slot a second.
 
-    A row that goes before its time leaves its MAC in the slot, for eight bytes and until the slot
-    is due: the row's own `due_s` says whether a MAC found there still means it.
+    A row that goes before its time leaves its MAC in the slot: the row's own `due_s` says whether a
+    MAC found there still means it. When most of them mean nothing, all slots are tidied up.
     """
 
     def __init__(self, ageing_s: float, mirror: RowMirror | None = None) -> None:
@@ -93,8 +105,21 @@ class Wheel:
         self.mirror = mirror
         self._slots: dict[int, Slot] = {}
         self._heap: list[int] = []
+        self._rows = 0
+        self._entries = 0  # of rows, and what rows left behind
 
-    def add(self, fdb: Fdb, mac: bytes, row: Row, seen_s: float) -> None:
+    def enter(self, fdb: Fdb, mac: bytes, row: Row) -> None:
+        """A row is new."""
+        self._rows += 1
+        self._add(fdb, mac, row, row.seen_s)
+
+    def leave(self) -> None:
+        """A row is no more; called when its table has forgotten it."""
+        self._rows -= 1
+        if self._entries > 2 * self._rows + _TIDY_FROM:
+            self._tidy()
+
+    def _add(self, fdb: Fdb, mac: bytes, row: Row, seen_s: float) -> None:
         """Put a row that was seen at a time into the slot of its due second."""
         due = math.ceil(seen_s + self.ageing_s)
         slot = self._slots.get(due)
@@ -103,15 +128,16 @@ class Wheel:
             heapq.heappush(self._heap, due)
         slot.macs.setdefault(fdb, []).append(mac)
         row.due_s = slot.due_s
+        self._entries += 1
 
-    def clear(self, fdb: Fdb) -> None:
-        """A table is empty: nothing of it is due any more."""
+    def _tidy(self) -> None:
         for slot in self._slots.values():
-            slot.macs.pop(fdb, None)
+            slot.macs = {fdb: macs for fdb in slot.macs if (macs := list(dict(slot.rows_of(fdb))))}
+        self._entries = sum(slot.entries() for slot in self._slots.values())
 
     def __len__(self) -> int:
-        """How many MACs wait in it."""
-        return sum(len(macs) for slot in self._slots.values() for macs in slot.macs.values())
+        """How many rows wait in it."""
+        return self._rows
 
     def next_due_s(self) -> float | None:
         """When a slot comes due next."""
@@ -121,14 +147,12 @@ class Wheel:
         """Remove the rows that were not seen for the ageing time, and answer them."""
         while self._heap and self._heap[0] <= now:
             slot = self._slots.pop(heapq.heappop(self._heap))
-            for fdb, macs in slot.macs.items():
-                for mac in macs:
-                    row = fdb.rows.get(mac)
-                    if row is None or row.static or row.due_s != slot.due_s:
-                        continue
+            self._entries -= slot.entries()
+            for fdb in slot.macs:
+                for mac, row in slot.rows_of(fdb):
                     seen_s = fdb.seen_s(mac, row)
                     if seen_s + self.ageing_s > now:
-                        self.add(fdb, mac, row, seen_s)
+                        self._add(fdb, mac, row, seen_s)
                     else:
                         fdb.forget(mac)
                         yield fdb, mac, row
@@ -181,7 +205,7 @@ class Fdb:
             return Outcome.FULL
         row = self.rows[mac] = Row(remote, port, now, static=False)
         self._dynamic += 1
-        self.wheel.add(self, mac, row, now)
+        self.wheel.enter(self, mac, row)
         self._mirrored(mac, row)
         return Outcome.LEARNED
 
@@ -212,6 +236,7 @@ class Fdb:
             return
         if not row.static:
             self._dynamic -= 1
+            self.wheel.leave()
         if self.wheel.mirror is not None:
             self.wheel.mirror.remove(self, mac)
 
@@ -221,12 +246,9 @@ class Fdb:
         gone = [(each, row) for each in chosen if (row := self.rows.get(each)) and not row.static]
         for each, _ in gone:
             self.forget(each)
-        if mac is None:
-            self.wheel.clear(self)
         return gone
 
     def clear(self) -> None:
         """Forget everything, static rows too."""
         for mac in list(self.rows):
             self.forget(mac)
-        self.wheel.clear(self)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.frames import mac
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
 from vtep.fdb import Row
+from vtep.options import Options
 from vtep.segments import Carried
 
 VNI, VLAN, GROUP = 10, 1, "239.1.1.10"

@@ -19,7 +19,7 @@ WORDS_FOR_TOPOLOGIES = ("vtep.config", "vtep.wire", "vtep.ethernet")
 
 # Modules that decide: no I/O, no clock, and what they must not know of their own house.
 PURE = (
-    *("vtep.wire", "vtep.ethernet", "vtep.drops", "vtep.effects"),
+    *("vtep.wire", "vtep.ethernet", "vtep.drops", "vtep.effects", "vtep.options"),
     *("vtep.fdb", "vtep.segments", "vtep.core"),
     *("controller.igmp", "controller.switching", "controller.snooping", "controller.pipeline"),
 )

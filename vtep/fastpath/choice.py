@@ -8,9 +8,9 @@ import sys
 from typing import NamedTuple
 
 from vtep.config import Config
-from vtep.core import Options
 from vtep.errors import StartError
 from vtep.fastpath.path import OBJECT, FastPath
+from vtep.options import Options
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Underlay
 from vtep.wire import is_ipv6

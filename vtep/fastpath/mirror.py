@@ -37,7 +37,7 @@ class Maps:
 class PortPlace(NamedTuple):
     """Where a port is."""
 
-    index: int  # of its interface
+    interface: int  # its index
     mtu: int  # bytes
     peer: bool  # a veth whose other end is in another network namespace
 
@@ -121,7 +121,10 @@ class KernelMirror:
         number = self._remotes.take(row.remote)
         if number is not None:
             at = number * layout.REMOTE.size
-            address, flags = socket.inet_aton(row.remote), layout.ON_LINK * self._on_link(row.remote)
+            address, flags = (
+                socket.inet_aton(row.remote),
+                layout.ON_LINK * self._on_link(row.remote),
+            )
             layout.REMOTE.pack_into(self._maps.remotes, at, address, flags)
         return number
 
@@ -159,7 +162,7 @@ class KernelMirror:
         port = self._ports[segment.port]
         flags = layout.SUPPRESS * segment.suppress_arp | layout.PEER * port.peer
         at = number * layout.SEGMENT_LENGTH
-        numbers = segment.vni, port.index, port.mtu + ETHERNET_LENGTH, segment.vlan or 0, flags
+        numbers = segment.vni, port.interface, port.mtu + ETHERNET_LENGTH, segment.vlan or 0, flags
         self._maps.segments[at : at + layout.SEGMENT_LENGTH] = bytes(layout.SEGMENT_LENGTH)
         layout.SEGMENT.pack_into(self._maps.segments, at, *numbers)
         self._told[segment.vni] = (0, 0, 0, 0)

@@ -14,13 +14,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vtep.config import Config
-from vtep.core import Options
 from vtep.drops import DropReason
 from vtep.fastpath import layout, nic, outer
 from vtep.fastpath.libbpf import Program
 from vtep.fastpath.mirror import KernelMirror, Maps, PortPlace
 from vtep.fastpath.table import Table
 from vtep.fastpath.tap import PortTap, Tap
+from vtep.options import Options
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Datagram, Underlay
 from vtep.wire import LARGEST_PACKET, overhead
@@ -53,7 +53,9 @@ class FastPath:
         self.ports = [PortTap(tap) for tap in ports_taps]
         maps = self._maps(sizes)
         self._configure(maps, options)
-        places = [PortPlace(port.index, port.mtu, nic.leads_elsewhere(port.index)) for port in ports]
+        places = [
+            PortPlace(port.index, port.mtu, nic.leads_elsewhere(port.index)) for port in ports
+        ]
         network = nic.network_of(underlay.interface)
 
         def on_link(remote: str) -> bool:
@@ -72,7 +74,9 @@ class FastPath:
             return layout.NUMBER.pack(value)
 
         return Maps(
-            table=Table(memory("rows", sizes["rows"] * layout.BUCKET_LENGTH).cast("Q"), multipliers),
+            table=Table(
+                memory("rows", sizes["rows"] * layout.BUCKET_LENGTH).cast("Q"), multipliers
+            ),
             remotes=memory("remotes", sizes["remotes"] * layout.REMOTE.size),
             segments=memory("segments", sizes["segments"] * layout.SEGMENT_LENGTH),
             vlans=memory("vlans", sizes["vlans"] * 8).cast("Q"),
@@ -110,7 +114,7 @@ class FastPath:
                 yield found
 
     def overrun(self) -> tuple[int, int]:
-        """(packets of the underlay, frames of ports) lost before they were read, since last time."""
+        """Packets of the underlay and frames of ports lost unread, since the last call."""
         return self.misses.overrun(), sum(port.tap.overrun() for port in self.ports)
 
     def close(self) -> None:

@@ -204,6 +204,14 @@ agent:
 
 /* -- from the tunnel to a port */
 
+/* RFC 1812 section 5.3.7: no host sends from here; the kernel drops it. */
+static __always_inline int is_martian(__be32 address)
+{
+	__u8 first = bpf_ntohl(address) >> 24;
+
+	return first == 0 || first == 127 || first >= 224;
+}
+
 /* Whether a received packet is whole VXLAN over IPv4 to here; what is not goes up the kernel's own
  * stack, which puts fragments together and drops what is broken. */
 static __always_inline int is_vxlan(struct __sk_buff *skb, struct outer *outer, void *end)
@@ -211,6 +219,8 @@ static __always_inline int is_vxlan(struct __sk_buff *skb, struct outer *outer, 
 	struct iphdr *ip = &outer->ip;
 
 	if ((void *)(&outer->udp + 1) > end || outer->eth.h_proto != bpf_htons(ETH_P_IP))
+		return 0;
+	if (skb->vlan_present || is_martian(ip->saddr))
 		return 0;
 	if (ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP)
 		return 0;

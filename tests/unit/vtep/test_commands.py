@@ -16,10 +16,12 @@ from tests.support.fabric import TRUNK
 from tests.support.frames import A, B, C, mac
 from tests.unit.vtep.dialogue import Asker, Server
 from vtep import commands
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect, JoinGroup, LeaveGroup
 from vtep.errors import StartError
+from vtep.fastpath.choice import Choice
+from vtep.options import Options
 from vtep.segments import Carried
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
@@ -33,6 +35,7 @@ class FakeVtep:
         self.name = "hv1"
         self.ports = ports
         self.core = Core(Options(local=HV1))
+        self.datapath = Choice("python", "asked for")
         self.groups: set[str] = set()
         self.full = False
         self.stopped = False
@@ -87,7 +90,8 @@ def asker(server: Server) -> Asker:
 
 def test_ready(asker: Asker) -> None:
     assert asker.result("ready") == {
-        "name": "hv1", "ready": True, "vnis": 1, "pid": os.getpid(), "datapath": "python",
+        "name": "hv1", "ready": True, "vnis": 1, "pid": os.getpid(),
+        "datapath": "python", "datapath_why": "asked for",
     }  # fmt: skip
 
 

@@ -128,11 +128,11 @@ REFUSED = {
     "port: missing; allowed is one [[port]] or more": UNDERLAY,
     "port.interface: missing": UNDERLAY + "[[port]]\n",
     "port.name: unknown; allowed: interface": SHORTEST + 'name = "x"',
-    "undrelay: unknown; allowed: port, control, name, underlay, fdb, segment, static": (
+    "undrelay: unknown; allowed: port, control, name, underlay, fdb, segment, static, datapath": (
         SHORTEST + "[undrelay]\n"
     ),
     "underlay.tll: unknown; allowed: interface, local, port, ttl, tos, df, "
-    "icmp_too_big, trusted, udp_checksum, source_ports, strict": underlay("tll = 3"),
+    "icmp_too_big, trusted, udp_checksum, source_ports, strict, offload": underlay("tll = 3"),
     "underlay = 3: allowed is a table [underlay]": "underlay = 3\n" + PORT,
     "port = 'trunk0': allowed is tables [[port]]": "port = 'trunk0'\n" + UNDERLAY,
     "segment = [5]: allowed is tables [[segment]]": "segment = [5]\n" + SHORTEST,

@@ -7,9 +7,10 @@ import pytest
 from tests.support import frames
 from tests.support.fabric import GROUP, TRUNK, VNI, Fabric, Handed
 from tests.support.frames import A, B, C, plain, tagged
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import JoinGroup, LeaveGroup
+from vtep.options import Options
 from vtep.segments import Carried, SegmentTaken
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"

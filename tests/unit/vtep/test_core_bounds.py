@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.frames import A, B, plain
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.effects import PortId, ToUnderlay
+from vtep.options import Options
 from vtep.segments import Carried
 from vtep.wire import LARGEST_PACKET, OUTER_LENGTH
 

@@ -29,6 +29,7 @@ def test_the_numbers_of_reasons_do_not_change() -> None:
         "port_overrun",
         "untrusted_remote",
         "ecn_not_ect",
+        "udp_checksum",
     ]
     assert [int(reason) for reason in DropReason] == list(range(len(DropReason)))
 

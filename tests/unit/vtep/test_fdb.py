@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import pytest
 from hypothesis import settings
@@ -200,7 +199,7 @@ def test_the_wheel_does_not_grow_when_rows_come_and_go() -> None:
     assert len(wheel) == len(fdb.rows) <= 2
     slots = wheel._slots
     assert len(slots) <= 301
-    assert sum(sys.getsizeof(rows) for slot in slots.values() for rows in slot.values()) < 10_000
+    assert sum(slot.entries() for slot in slots.values()) < 1100
 
 
 def test_the_wheel_lets_go_of_a_cleared_table() -> None:

@@ -9,8 +9,9 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 from tests.support.frames import A, B, arp_request, mac, tcp
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.effects import PortId, ToPort, ToUnderlay
+from vtep.options import Options
 from vtep.segments import Carried
 
 TRUNK = PortId(0)

@@ -21,9 +21,10 @@ from tests.support.frames import (
     tcp6,
     udp,
 )
-from vtep.core import Core, Options
+from vtep.core import Core
 from vtep.effects import Effect, PortId, ToPort, ToUnderlay
 from vtep.events import AGED, ANSWERED, DELIVERED, DROPPED, FLOODED, SENT
+from vtep.options import Options
 from vtep.segments import Carried
 
 TRUNK, ACCESS = PortId(0), PortId(1)
