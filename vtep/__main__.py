@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from vtep.config import DATAPATHS
 from vtep.launch import launch
 
 
@@ -20,7 +21,14 @@ def main() -> int:
         required=default is None,
         help="what to carry, where (see vtep/config.py) [$VXLAB_VTEP_CONFIG]",
     )
-    return launch(parser.parse_args().config)
+    parser.add_argument(
+        "--datapath",
+        choices=DATAPATHS,
+        default=os.environ.get("VXLAB_DATAPATH"),
+        help="how known unicast is forwarded, whatever the file says [$VXLAB_DATAPATH]",
+    )
+    given = parser.parse_args()
+    return launch(given.config, given.datapath)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class Counters:
         "decapsulated",
         "drops",
         "encapsulated",
+        "fast_path",
         "moves",
         "not_learned",
         "reserved_bits_ignored",
@@ -67,6 +68,7 @@ class Counters:
         self.moves = 0  # MACs that changed their place
         self.not_learned = 0  # forwarded, but the table was full
         self.reserved_bits_ignored = 0  # accepted, as section 5 demands
+        self.fast_path = 0  # of the packets above, those that never left the kernel
 
     def as_json(self) -> dict[str, Any]:
         """In the shape of `vxlab stats --json`."""
@@ -76,6 +78,7 @@ class Counters:
             "moves": self.moves,
             "not_learned": self.not_learned,
             "reserved_bits_ignored": self.reserved_bits_ignored,
+            "fast_path": self.fast_path,
             "drops": {reason.label: self.drops[reason] for reason in DropReason},
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from vtep import config
@@ -10,8 +11,11 @@ from vtep.checks import ConfigError
 from vtep.errors import StartError
 
 
-def launch(path: str) -> int:
-    """Run one agent until told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong."""
+def launch(path: str, datapath: str | None = None) -> int:
+    """Run one agent until told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong.
+
+    datapath: another than the file says.
+    """
     try:
         parsed = config.parse(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -23,6 +27,8 @@ def launch(path: str) -> int:
     except ConfigError as error:
         say(f"error: {path}: {error}")
         return 2
+    if datapath is not None:
+        parsed = replace(parsed, datapath=datapath)
     try:
         agent = Agent(parsed)
     except StartError as error:
@@ -30,6 +36,7 @@ def launch(path: str) -> int:
         return 1
     vnis = len(agent.core.segments.by_vni)
     say(f"{agent.name}: {vnis} VNIs over {parsed.underlay.interface} ({parsed.underlay.local})")
+    say(f"{agent.name}: data path {agent.datapath.name}: {agent.datapath.why}")
     agent.run()
     say(f"{agent.name}: ended in order")
     return 0

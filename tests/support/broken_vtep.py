@@ -84,8 +84,8 @@ def vni_unchecked() -> None:
 
     make = Segments.__init__
 
-    def lenient(self: Segments) -> None:
-        make(self)
+    def lenient(self: Segments, *arguments: Any) -> None:
+        make(self, *arguments)
         self.by_vni = Lenient()
 
     Segments.__init__ = lenient
@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--config", required=True)
     arguments = parser.parse_args()
     FAULTS[arguments.fault]()
-    return launch(arguments.config)
+    return launch(arguments.config, "python")  # the faults are in Python
 
 
 if __name__ == "__main__":

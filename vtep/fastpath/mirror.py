@@ -196,6 +196,7 @@ class KernelMirror:
         ways = (segment.counters.encapsulated, segment.counters.decapsulated)
         for way, first in zip(ways, (0, 2), strict=True):
             way[UNICAST] += now[first] - before[first]
+            segment.counters.fast_path += now[first] - before[first]
             way[UNICAST + 1] += now[first + 1] - before[first + 1]
 
     def pause(self, paused: bool) -> None:

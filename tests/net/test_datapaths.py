@@ -1,0 +1,46 @@
+"""The kernel's data path and Python's are one VTEP: same deliveries, tables, counters, verdicts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.support.differential import compare
+from topologies.conformance.candidate import PYTHON, Candidate
+from topologies.conformance.catalogue import rows_of
+from topologies.conformance.session import judge_all
+from topologies.conformance.verdict import Verdict
+from vtep.fastpath.choice import machine_lacks
+
+pytestmark = pytest.mark.skipif(
+    machine_lacks() is not None, reason=f"no kernel data path here: {machine_lacks()}"
+)
+
+
+def claim_equal(seed: int, frames: int) -> None:
+    said = compare(seed, frames)
+    found = re.match(rf"equal: {frames} frames, seed {seed}, fast (\d+), in Python 0$", said)
+    assert found, said
+    assert int(found[1]) > frames / 5  # enough of them never left the kernel to mean something
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_traffic_has_the_same_outcome_on_both(seed: int) -> None:
+    claim_equal(seed, 2_000)
+
+
+@pytest.mark.slow
+def test_much_random_traffic_has_the_same_outcome_on_both() -> None:
+    claim_equal(seed=7, frames=100_000)
+
+
+def test_the_verdicts_are_the_same_on_both() -> None:
+    verdicts: list[dict[str, Verdict]] = []
+    for datapath in ("auto", "python"):
+        candidate = Candidate(datapath, (*PYTHON.command, "--datapath", datapath))
+        judged = judge_all(candidate, rows_of())
+        verdicts.append({each.row.id: each.finding.verdict for each in judged})
+    kernel, python = verdicts
+    assert Verdict.DEVIATES not in python.values()
+    assert kernel == python
