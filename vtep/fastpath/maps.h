@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The maps that agent and kernel share; layouts are those of layout.py. Included once. */
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -109,6 +110,14 @@ struct {                    /* interface index -> port */
 	__type(value, struct port);
 } ports SEC(".maps");
 
+_Static_assert(sizeof(struct bucket) == 64, "layout.BUCKET_LENGTH");
+_Static_assert(sizeof(struct remote) == 8, "layout.REMOTE");
+_Static_assert(sizeof(struct segment) == 48, "layout.SEGMENT_LENGTH");
+_Static_assert(offsetof(struct segment, encapsulated) == 16, "layout.SEGMENT_COUNTERS_AT");
+_Static_assert(sizeof(struct port) == 8, "layout.PORT");
+_Static_assert(offsetof(struct config, paused) == 20, "layout.PAUSED_AT");
+_Static_assert(offsetof(struct config, dont_fragment) == 56, "layout.CONFIG");
+
 /* -- the table */
 
 static __always_inline __u64 key_of(const unsigned char *mac, __u32 segment)
@@ -118,7 +127,8 @@ static __always_inline __u64 key_of(const unsigned char *mac, __u32 segment)
 
 static __always_inline struct slot *in_bucket(__u64 key, __u64 multiplier)
 {
-	__u32 number = key * multiplier >> config.bucket_shift;
+	__u64 mixed = key * multiplier;
+	__u32 number = (mixed ^ mixed >> 32) * multiplier >> config.bucket_shift;
 	struct bucket *bucket = bpf_map_lookup_elem(&rows, &number);
 
 	if (!bucket)

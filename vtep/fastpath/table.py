@@ -29,8 +29,13 @@ class Table:
     def _buckets(self, key: int) -> tuple[int, int]:
         """Where the two buckets of a key begin."""
         one, two = self.multipliers
-        shift = self.shift
-        return ((key * one & _WORD) >> shift) * _BUCKET, ((key * two & _WORD) >> shift) * _BUCKET
+        return self._bucket(key, one), self._bucket(key, two)
+
+    def _bucket(self, key: int, multiplier: int) -> int:
+        """Multiply, fold, multiply: MACs that are counted up spread as well as any."""
+        mixed = key * multiplier & _WORD
+        mixed = (mixed ^ mixed >> 32) * multiplier & _WORD
+        return (mixed >> self.shift) * _BUCKET
 
     def _find(self, key: int) -> int:
         words = self._words

@@ -1,0 +1,61 @@
+"""The layouts that Python writes are those the C program reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vtep.fastpath import layout
+
+MAPS = (Path(layout.__file__).parent / "maps.h").read_text()
+
+
+def number(name: str) -> int:
+    found = re.search(rf"\b{name}\b(?: =)? (0x[0-9a-f]+|\d+)", MAPS)
+    assert found, name
+    return int(found[1], 0)
+
+
+def asserted(what: str) -> int:
+    """What the compiler holds to be true of a structure."""
+    found = re.search(rf"_Static_assert\({re.escape(what)} == (\d+)", MAPS)
+    assert found, what
+    return int(found[1])
+
+
+def test_sizes_and_places_are_those_the_compiler_checks() -> None:
+    assert asserted("sizeof(struct bucket)") == layout.BUCKET_LENGTH
+    assert asserted("sizeof(struct remote)") == layout.REMOTE.size
+    assert asserted("sizeof(struct segment)") == layout.SEGMENT_LENGTH
+    assert asserted("offsetof(struct segment, encapsulated)") == layout.SEGMENT_COUNTERS_AT
+    assert asserted("sizeof(struct port)") == layout.PORT.size
+    assert asserted("offsetof(struct config, paused)") == layout.PAUSED_AT
+    assert asserted("offsetof(struct config, dont_fragment)") + 4 == layout.CONFIG.size
+
+
+def test_numbers_are_the_same() -> None:
+    assert number("SLOTS") == layout.SLOTS
+    assert 1 << number("TICK_SHIFT") == layout.TICK_NS
+    assert number("INHERIT") == layout.INHERIT
+    assert (number("PERMANENT"), number("ON_LINK")) == (layout.PERMANENT, layout.ON_LINK)
+    assert (number("SUPPRESS"), number("PEER")) == (layout.SUPPRESS, layout.PEER)
+
+
+@pytest.mark.parametrize("now_s", [0.0, 12.5, 86_400.0, 72e6, 72.2e6])
+@pytest.mark.parametrize("ago_s", [0.0, 1.0, 299.0, 100_000.0])
+def test_a_tick_is_the_time_it_was_made_of(now_s: float, ago_s: float) -> None:
+    """Also where 32 bits have wrapped, after some two years."""
+    then = max(0.0, now_s - ago_s)
+    assert abs(layout.seconds(layout.ticks(then), now_s) - then) <= 2 * layout.TICK_NS / 1e9
+
+
+def test_a_value_is_taken_apart_as_it_was_put_together() -> None:
+    packed = layout.value(0xFFFFFFFF, 4095, layout.PERMANENT)
+    assert packed < 1 << 64 and layout.value_parts(packed) == (0xFFFFFFFF, 4095, layout.PERMANENT)
+
+
+def test_keys_of_two_segments_differ_and_none_is_zero() -> None:
+    mac = bytes.fromhex("020000000001")
+    assert len({layout.key(mac, 1), layout.key(mac, 2), 0}) == 3

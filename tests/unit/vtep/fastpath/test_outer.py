@@ -1,0 +1,45 @@
+"""What the agent reads of a packet that the kernel left to it."""
+
+from __future__ import annotations
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+from vtep.drops import DropReason
+from vtep.fastpath.outer import datagram
+
+GROUP = "239.1.1.10"
+PAYLOAD = b"\x08\0\0\0\0\0\x0a\0" + bytes(range(60))
+
+
+def packet(to: str = "192.0.2.1", **udp: int) -> bytes:
+    ip = IP(src="192.0.2.11", dst=to, tos=0x2B)
+    return bytes(Ether() / ip / UDP(sport=50_000, dport=4789, **udp) / Raw(PAYLOAD))
+
+
+def test_a_packet_without_checksum_is_read() -> None:
+    assert datagram(packet(chksum=0), ()) == ("192.0.2.11", 50_000, False, 0x2B, PAYLOAD)
+
+
+def test_a_right_checksum_is_accepted_and_a_wrong_one_is_named() -> None:
+    right = packet()
+    assert right[40:42] != b"\0\0"
+    assert datagram(right, ()) == datagram(packet(chksum=0), ())
+    wrong = bytearray(right)
+    wrong[-1] ^= 1
+    assert datagram(bytes(wrong), ()) is DropReason.UDP_CHECKSUM
+
+
+@pytest.mark.parametrize("odd", [PAYLOAD, PAYLOAD[:-1]])
+def test_a_checksum_over_an_odd_length_is_right_too(odd: bytes) -> None:
+    made = bytes(Ether() / IP(dst="192.0.2.1") / UDP(sport=1, dport=4789) / Raw(odd))
+    found = datagram(made, ())
+    assert isinstance(found, tuple) and found[4] == odd
+
+
+def test_only_joined_groups_are_listened_to() -> None:
+    found = datagram(packet(GROUP, chksum=0), {GROUP})
+    assert isinstance(found, tuple) and found[2] is True
+    assert datagram(packet(GROUP, chksum=0), {"239.1.1.11"}) is None
