@@ -154,8 +154,40 @@ def ps(json_: bool) -> None:
     if json_:
         as_json(rows)
         return
-    columns = ["name", "topology", "state", "up_s", "hypervisors", "vms", "datapath", "dead"]
+    columns = [
+        "name",
+        "topology",
+        "state",
+        "up_s",
+        "hypervisors",
+        "vms",
+        "datapath",
+        "forwarding",
+        "dead",
+    ]
+    for row in rows:
+        row["forwarding"] = _in_short(row["forwarding"])
     table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _in_short(forwarding: dict[str, dict[str, str]]) -> str | None:
+    """Which data path how many VTEPs run on; for those in Python, why."""
+    told = [
+        each["datapath"] + (f" ({each['why']})" if each["datapath"] == "python" else "")
+        for each in forwarding.values()
+    ]
+    if len(set(told)) <= 1:
+        return told[0] if told else None
+    return ", ".join(f"{told.count(words)} {words}" for words in dict.fromkeys(told))
+
+
+def _forwarding(lab: Lab) -> dict[str, dict[str, str]]:
+    """By hypervisor: its VTEP's data path, and why it is that one."""
+    answers, _ = lab.ask_agents("ready")
+    return {
+        name: {"datapath": ready["datapath"], "why": ready.get("datapath_why", "its kind")}
+        for name, ready in answers
+    }
 
 
 def _ps_row(lab: Lab) -> dict[str, Any]:
@@ -169,6 +201,7 @@ def _ps_row(lab: Lab) -> dict[str, Any]:
         "hypervisors": len(lab.nodes("hypervisor")),
         "vms": len(lab.nodes("vm")),
         "datapath": lab.state.get("datapath"),
+        "forwarding": _forwarding(lab) if alive else {},
         "dead": [part for part, lives, _ in lab.health() if not lives] if alive else [],
         "directory": str(lab.directory.path),
     }

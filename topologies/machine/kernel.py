@@ -79,6 +79,18 @@ def _tun(probes: Probes) -> Check:
     return lacking(TUN, detail, f"sudo chmod 0666 {TUN}", needed)
 
 
+_TRIAL = "from vtep.fastpath.choice import trial; print(trial() or 'taken')"
+
+
+def _fast_path(probes: Probes) -> Check:
+    name = "eBPF data path"
+    said = probes.python(_TRIAL)
+    if said == "taken":
+        return found(name, "the kernel takes the program", needed=False)
+    detail = f"{said or 'this Python cannot load it'}; VTEPs forward in Python"
+    return lacking(name, detail, "sudo make demo" if not probes.root() else "make setup", False)
+
+
 KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (
     _namespaces,
     _link("veth", True, "every link of a lab is one"),
@@ -93,4 +105,5 @@ KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (
     ),
     _datapath,
     _tun,
+    _fast_path,
 )

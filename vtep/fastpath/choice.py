@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from vtep.config import Config
 from vtep.errors import StartError
+from vtep.fastpath.libbpf import Program
 from vtep.fastpath.path import OBJECT, FastPath
 from vtep.options import Options
 from vtep.ports.packet import PacketPort
@@ -42,6 +43,18 @@ def machine_lacks() -> str | None:
         return f"{OBJECT.name} is not built: `make setup` builds it, with clang"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "/dev/net/tun may not be opened"
+    return None
+
+
+def trial() -> str | None:
+    """Why the kernel takes no program here; None if it takes one. Nothing is attached."""
+    lacking = machine_lacks()
+    if lacking is not None:
+        return lacking
+    try:
+        Program(OBJECT, {}).close()
+    except OSError as error:
+        return _words(error)
     return None
 
 

@@ -18,6 +18,7 @@ class Machine(Probes):
         self.without_tools: set[str] = set()
         self.failing: set[str] = set()  # a word of a command line makes it fail
         self.ran: list[tuple[str, ...]] = []
+        self.trial = "taken"  # what the kernel says to an eBPF program
 
     def tool(self, name: str) -> bool:
         return name not in self.without_tools
@@ -29,7 +30,9 @@ class Machine(Probes):
         return "ovs-vsctl (Open vSwitch) 3.1.0\nDB Schema 8.3.1" if "ovs-vsctl" in command else ""
 
     def python(self, program: str) -> str | None:
-        return None if any(word in program for word in self.failing) else "1.2.3"
+        if any(word in program for word in self.failing):
+            return None
+        return self.trial if "trial" in program else "1.2.3"
 
     def read(self, path: str) -> str | None:
         return self.files.get(path)
@@ -142,3 +145,12 @@ def test_little_memory_is_a_lack() -> None:
     check = verdict(machine, "memory")
     assert not check.ok
     assert check.detail.startswith("128 MiB")
+
+
+def test_where_no_ebpf_program_is_taken_the_doctor_says_why_and_it_is_no_lack() -> None:
+    machine = Machine()
+    assert verdict(machine, "eBPF data path").ok
+    machine.trial = "Operation not permitted; loading eBPF takes root"
+    check = verdict(machine, "eBPF data path")
+    assert not check.ok and not check.needed and check.cure == "sudo make demo"
+    assert check.detail == f"{machine.trial}; VTEPs forward in Python"
