@@ -22,7 +22,7 @@ from mininet.cli import CLI
 from mininet.log import setLogLevel
 from mininet.net import Mininet
 
-from topologies.lab import rpc
+from topologies.lab import rpc, userspace
 from topologies.lab.directory import LabDirectory
 from topologies.lab.enter import child_environment
 from topologies.lab.errors import LabError
@@ -131,6 +131,8 @@ class Life:
         for which in ("all", "default"):  # or the switches' own ports send router solicitations
             Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        if self.order.datapath == "user":
+            userspace.spread()
         self._open_vswitch.start()
 
     def _build(self) -> None:
@@ -159,6 +161,8 @@ class Life:
             )
 
         await_condition(unmet, "switches connected")
+        if self.order.datapath == "user":
+            userspace.grow_queues(self.directory)
 
     def _await_agents(self) -> None:
         waiting = list(self.topo.hypervisors)

@@ -16,6 +16,7 @@ from topologies.lab.directory import LabDirectory
 from topologies.lab.errors import LabError
 from topologies.lab.parts import CONTROLLER_PORT, Parts
 from topologies.lab.plan import Hypervisor
+from topologies.lab.userspace import spread_command
 
 _parts: dict[str, Parts] = {}
 
@@ -90,9 +91,10 @@ class Veth(Link):
         if node1 is None or node2 is None:
             raise LabError(f"{intfname1}: a link needs two nodes")
         mtu = f"mtu {self.mtu}"
+        spread = f"{spread_command()} ; " if datapath_kind() == "user" else ""
         run(
             node1,
-            f"ip link add name {intfname1} {mtu} type veth "
+            f"{spread}ip link add name {intfname1} {mtu} type veth "
             f"peer name {intfname2} {mtu} netns {node2.pid} && ip link set {intfname1} up",
         )
         run(node2, f"ip link set {intfname2} up")

@@ -160,7 +160,9 @@ class KernelMirror:
         if number is None:
             return
         port = self._ports[segment.port]
-        flags = layout.SUPPRESS * segment.suppress_arp | layout.PEER * port.peer
+        # A trunk's frames are better queued: many flows then share the work of several CPUs.
+        peer = port.peer and segment.vlan is None
+        flags = layout.SUPPRESS * segment.suppress_arp | layout.PEER * peer
         at = number * layout.SEGMENT_LENGTH
         numbers = segment.vni, port.interface, port.mtu + ETHERNET_LENGTH, segment.vlan or 0, flags
         self._maps.segments[at : at + layout.SEGMENT_LENGTH] = bytes(layout.SEGMENT_LENGTH)

@@ -1,0 +1,68 @@
+"""What makes Open vSwitch's userspace datapath bear more: bigger queues, and help from other CPUs.
+
+One thread of vswitchd carries every frame of a lab. A super-frame that a tunnel cuts into forty
+packets overruns its sockets' default buffers, and the receiving work of all virtual links would be
+done in that thread's time, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+from pathlib import Path
+
+from topologies.lab.directory import LabDirectory
+
+_BUFFER = 4 << 20  # bytes a port
+_SO_RCVBUFFORCE = 33
+_PIDFD_GETFD = 438  # the same number on all architectures
+_RPS = Path("/proc/sys/net/core/rps_default_mask")  # of this network namespace, from Linux 6.4 on
+_LAST_CPU = 32  # of one word of the mask; a lab has no use for more
+
+
+def grow_queues(directory: LabDirectory) -> int:
+    """Give the packet sockets of a lab's vswitchd room for bursts; returns how many.
+
+    vswitchd has no setting for it. Where the kernel lets nobody reach into a process (Yama), they
+    stay as they are, and bursts cost retransmissions.
+    """
+    pid = int((directory.ovs / "ovs-vswitchd.pid").read_text())
+    process = os.pidfd_open(pid)
+    try:
+        return sum(_grow(process, int(fd.name)) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    finally:
+        os.close(process)
+
+
+def _grow(process: int, number: int) -> bool:
+    """Grow the buffer of one descriptor of a process; whether it is a packet socket."""
+    fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, process, number, 0)
+    if fd < 0:
+        return False
+    try:
+        ours = socket.socket(fileno=fd)
+    except OSError:
+        os.close(fd)  # no socket
+        return False
+    with ours:
+        if ours.family != socket.AF_PACKET:
+            return False
+        ours.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    return True
+
+
+def spread_command() -> str:
+    """A shell command: interfaces made from now on in this namespace share work among all CPUs."""
+    return f"echo {_mask()} 2> /dev/null > {_RPS} || true"
+
+
+def spread() -> None:
+    """The same for the namespace of this process."""
+    with contextlib.suppress(OSError):
+        _RPS.write_text(_mask())
+
+
+def _mask() -> str:
+    return f"{(1 << min(_LAST_CPU, os.cpu_count() or 1)) - 1:x}"
