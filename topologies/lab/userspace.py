@@ -25,7 +25,7 @@ _LAST_CPU = 32  # of one word of the mask; a lab has no use for more
 def grow_queues(directory: LabDirectory) -> int:
     """Give the packet sockets of a lab's vswitchd room for bursts; returns how many.
 
-    vswitchd has no setting for it. Where the kernel lets nobody reach into a process (Yama), they
+    vswitchd has no setting for it. Where the kernel does not allow it (an ordinary user, Yama), they
     stay as they are, and bursts cost retransmissions.
     """
     pid = int((directory.ovs / "ovs-vswitchd.pid").read_text())
@@ -49,7 +49,10 @@ def _grow(process: int, number: int) -> bool:
     with ours:
         if ours.family != socket.AF_PACKET:
             return False
-        ours.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        try:
+            ours.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        except PermissionError:
+            return False  # an ordinary user's lab
     return True
 
 
