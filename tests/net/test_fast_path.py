@@ -1,0 +1,127 @@
+"""The kernel's data path in a lab: it forwards what the agent decided, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.labs import VXLAB, RunningLab, lab
+from tests.support.poll import eventually
+from topologies.lab import rpc
+from vtep.fastpath.choice import machine_lacks
+
+pytestmark = pytest.mark.skipif(
+    machine_lacks() is not None or os.geteuid() != 0,
+    reason=f"no kernel data path here: {machine_lacks() or 'it takes root'}",
+)
+
+A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
+AGEING_S = 3
+
+
+@pytest.fixture(scope="module")
+def fast() -> Iterator[RunningLab]:
+    with lab("three_vteps", "t-fast", "datapath=ebpf") as running:
+        yield running
+
+
+@pytest.fixture
+def short() -> Iterator[RunningLab]:
+    settings = ("datapath=ebpf", f"ageing={AGEING_S}")
+    with lab("three_vteps", "t-short", *settings) as running:
+        yield running
+
+
+def counters(lab: RunningLab, hypervisor: str) -> dict[str, int]:
+    """Of VNI 10: packets by data path, and floods sent."""
+    (row,) = [row for row in lab.listing("stats", hypervisor) if row["vni"] == 10]
+    ways = (row["encapsulated"]["unicast"], row["decapsulated"]["unicast"])
+    return {
+        "fast": row["fast_path"],
+        "unicast": sum(way["packets"] for way in ways),
+        "floods": row["encapsulated"]["flood"]["packets"],
+    }
+
+
+def test_known_unicast_never_reaches_the_agent(fast: RunningLab) -> None:
+    fast.ping("A", "10.0.0.2")
+    before = counters(fast, "hv1")
+    fast.ping("A", "10.0.0.2", count=20)
+    after = counters(fast, "hv1")
+    assert after["fast"] - before["fast"] >= 40
+    assert after["unicast"] - before["unicast"] >= 40  # counted once, whoever forwarded
+    assert after["floods"] == before["floods"]
+
+
+def test_which_data_path_runs_is_told(fast: RunningLab) -> None:
+    ready = rpc.ask(fast.handle.directory.agent_socket("hv1"), "ready")
+    assert (ready["datapath"], ready["datapath_why"]) == ("ebpf", "asked for")
+
+
+def test_while_decisions_are_watched_the_agent_makes_each_of_them(fast: RunningLab) -> None:
+    fast.ping("A", "10.0.0.2")
+    watching = subprocess.Popen(
+        [*VXLAB, "events", "--lab", fast.name, "--json"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert watching.stdout is not None
+        watching.stdout.readline()  # the first of what held already: the agents have begun
+        before = counters(fast, "hv1")
+        fast.ping("A", "10.0.0.2", count=5)
+        after = counters(fast, "hv1")
+    finally:
+        watching.kill()
+        watching.communicate()
+    assert after["fast"] == before["fast"]
+    assert after["unicast"] - before["unicast"] >= 10
+    eventually(lambda: goes_fast(fast))
+
+
+def goes_fast(lab: RunningLab) -> None:
+    before = counters(lab, "hv1")["fast"]
+    lab.ping("A", "10.0.0.2", count=2)
+    assert counters(lab, "hv1")["fast"] > before
+
+
+def test_forwarding_outlives_the_agent_and_the_next_one_starts_afresh(fast: RunningLab) -> None:
+    fast.ping("A", "10.0.0.2")
+    log = fast.handle.directory.log("forkserver")
+    pid = rpc.ask(fast.handle.directory.agent_socket("hv1"), "ready")["pid"]
+    name = f"agent {pid} ended"
+    fast.run("hv1", "kill", "-9", str(pid))
+    eventually(lambda: _assert_in(name, log.read_text()))
+    fast.ping("A", "10.0.0.2", count=5)
+    fast.run("hv1", "true")
+    restarted = subprocess.run([*VXLAB, "restart", "--lab", fast.name, "hv1"], check=False)
+    assert restarted.returncode == 0
+    assert fast.row("hv1", 10, B) is None
+    fast.ping("A", "10.0.0.2")
+    fast.await_row("hv1", 10, B, "192.0.2.12")
+    goes_fast(fast)
+
+
+def _assert_in(part: str, whole: str) -> None:
+    assert part in whole
+
+
+def test_received_traffic_keeps_rows_young_and_idle_ones_go(short: RunningLab) -> None:
+    short.ping("A", "10.0.0.2")
+    before = counters(short, "hv1")
+    interval_s = 0.2
+    count = str(round(2.5 * AGEING_S / interval_s))
+    short.run("A", "ping", "-q", "-c", count, "-i", str(interval_s), "10.0.0.2")
+    after = counters(short, "hv1")
+    assert after["floods"] == before["floods"]  # its row never went
+    assert after["fast"] - before["fast"] > int(count)
+    row = short.row("hv1", 10, B)
+    assert row is not None and row["age_s"] <= AGEING_S
+
+    def gone() -> None:
+        assert short.row("hv1", 10, B) is None and short.row("hv1", 10, A) is None
+
+    eventually(gone, within=AGEING_S + 2.0)
+    short.ping("A", "10.0.0.2")
+    assert counters(short, "hv1")["floods"] > after["floods"]
