@@ -1,0 +1,1 @@
+"""Figures, side by side with their peers in one run; never part of the tests."""

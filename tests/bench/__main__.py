@@ -1,0 +1,139 @@
+"""`make bench`: one run, all ways side by side and in turn, medians and ratios, into docs/.
+
+make bench                            everything, some 20 minutes
+make bench ARGS="--only rtt"          one figure; the others stay as they were
+make bench ARGS="--quick"             each once: does it all still run?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.bench import labs, report, tables, wire
+from tests.bench.bed import WAYS, Bed
+from tests.bench.summary import median
+from topologies.lab import sandbox
+from topologies.lab.errors import LabError
+
+OVER_A_BED: dict[str, Callable[[Bed], wire.Figures]] = {
+    "tcp": wire.tcp,
+    "packets": wire.small_packets,
+    "rtt": wire.round_trips,
+    "first": wire.first_packets,
+}
+BY_ITSELF = ("tables", "flood", "labs", "lab-tcp")
+Found = dict[str, Any]
+
+
+def main() -> int:
+    """Measure what was asked for, and write it down; 1 if something could not be measured."""
+    given = _arguments()
+    chosen = given.only or [*OVER_A_BED, *BY_ITSELF]
+    repeats = 1 if given.quick else given.repeats
+    found = report.read()
+    failed = _measure(chosen, repeats, given.quick, found)
+    report.write(found)
+    print(json.dumps(found, indent=1) if given.json else report.goals_told(found))
+    for line in failed:
+        print(f"bench: {line}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    figures = (*OVER_A_BED, *BY_ITSELF)
+    parser.add_argument("--only", action="append", choices=figures, help="this figure alone")
+    parser.add_argument("--repeats", type=int, default=5, help="of each, for the median [5]")
+    parser.add_argument("--quick", action="store_true", help="each once, and small labs only")
+    parser.add_argument("--json", action="store_true", help="all figures on stdout, as JSON")
+    return parser.parse_args()
+
+
+def _measure(chosen: list[str], repeats: int, quick: bool, found: Found) -> list[str]:
+    failed: list[str] = []
+    over_beds = [name for name in chosen if name in OVER_A_BED]
+    if over_beds:
+        fresh, lacking = _on_beds(over_beds, repeats)
+        for way, figures in fresh.items():
+            found.setdefault("ways", {}).setdefault(way, {}).update(figures)
+        failed += lacking
+    if "tables" in chosen:
+        sizes = tables.SIZES[:-1] if quick else tables.SIZES
+        found["tables"] = {str(size): tables.rows(size) for size in sizes}
+    if "flood" in chosen:
+        found["flood"] = tables.flood()
+    if "labs" in chosen:
+        sizes = labs.SIZES[:1] if quick else labs.SIZES
+        found["labs"] = {str(n): _median_of(lambda n=n: labs.starts(n), repeats) for n in sizes}
+    if "lab-tcp" in chosen:
+        ways = {way: _median_of(lambda way=way: labs.lab_tcp(way), repeats)
+                for way in ("ebpf", "python")}  # fmt: skip
+        found["lab_tcp"] = {key: value for each in ways.values() for key, value in each.items()}
+    return failed
+
+
+def _median_of(measure: Callable[[], wire.Figures], repeats: int) -> wire.Figures:
+    return _medians([measure() for _ in range(repeats)])
+
+
+def _medians(runs: list[wire.Figures]) -> wire.Figures:
+    return {key: median([run[key] for run in runs]) for key in runs[0]}
+
+
+def _on_beds(names: list[str], repeats: int) -> tuple[dict[str, wire.Figures], list[str]]:
+    """Medians by way, and what could not be measured; in a sandbox that holds all beds."""
+    with tempfile.TemporaryDirectory(prefix="vxlab-bench-") as held:
+        directory = Path(held)
+
+        def body() -> int:
+            fresh, lacking = _alternate(names, repeats, directory)
+            (directory / "said").write_text(json.dumps([fresh, lacking]))
+            return 0
+
+        keeper, _ = sandbox.start(body, directory, detached=False, log=None)
+        os.waitpid(keeper, 0)
+        if not (directory / "said").exists():
+            raise LabError("the sandbox of the bench ended before its time")
+        fresh, lacking = json.loads((directory / "said").read_text())
+    return fresh, lacking
+
+
+def _alternate(
+    names: list[str], repeats: int, directory: Path
+) -> tuple[dict[str, wire.Figures], list[str]]:
+    """Each way in turn, the order reversed every other time."""
+    beds, lacking = _beds(directory)
+    runs: dict[tuple[str, str], list[wire.Figures]] = {}
+    for repeat in range(repeats):
+        for name in names:
+            for bed in beds if repeat % 2 == 0 else beds[::-1]:
+                print(f"bench: {repeat + 1} of {repeats}: {name}, {bed.way.name}", file=sys.stderr)
+                try:
+                    runs.setdefault((bed.way.name, name), []).append(OVER_A_BED[name](bed))
+                except (LabError, AssertionError) as error:
+                    lacking.append(f"{name}: {error}")
+    fresh: dict[str, wire.Figures] = {}
+    for (way, _), figures in runs.items():
+        fresh.setdefault(way, {}).update(_medians(figures))
+    return fresh, lacking
+
+
+def _beds(directory: Path) -> tuple[list[Bed], list[str]]:
+    beds, lacking = [], []
+    for way in WAYS:
+        try:
+            beds.append(Bed(way, directory))
+        except (LabError, AssertionError) as error:
+            lacking.append(str(error))
+    return beds, lacking
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Plain Mininet with as many nodes and links as a lab of ours: what a lab's start is held against.
+
+hypervisors, each with a bridge and a VM behind it, on one switch with one controller
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from mininet.net import Mininet
+from mininet.node import OVSBridge, OVSSwitch
+from mininet.topo import Topo
+
+from topologies.lab.bringup import choose_datapath
+from topologies.lab.directory import LabDirectory
+from topologies.lab.ovs import OpenVSwitch, environment
+
+
+class Bare(Topo):
+    """As `many_vteps` with one VM a hypervisor, in Mininet's own classes."""
+
+    def build(self, hypervisors: int = 1) -> None:
+        """Mininet's hook."""
+        datapath = choose_datapath()
+        switch = self.addSwitch("s1", cls=OVSSwitch, failMode="standalone", datapath=datapath)
+        for number in range(1, hypervisors + 1):
+            host, vm = self.addHost(f"hv{number}"), self.addHost(f"vm{number}")
+            bridge = self.addSwitch(f"br{number}", cls=OVSBridge, datapath=datapath)
+            self.addLink(host, switch)
+            self.addLink(host, bridge)
+            self.addLink(vm, bridge)
+
+
+def seconds(hypervisors: int, directory: Path) -> float:
+    """How long plain Mininet takes to start as many; inside a sandbox."""
+    folder = LabDirectory(directory / "bare")
+    folder.make_folders()
+    os.environ.update(environment(folder))
+    began = time.monotonic()
+    OpenVSwitch(folder).start()
+    Mininet.inited = True  # its init() raises limits of the whole machine
+    net = Mininet(Bare(hypervisors=hypervisors), controller=None)
+    net.start()
+    return time.monotonic() - began

@@ -1,0 +1,154 @@
+"""The beds the ways lie in: for each way, two VMs, two hypervisors and an underlay between them.
+
+ vm1 - port - h1 - under - u (Linux bridge) - under - h2 - port - vm2
+Every node is a network namespace, every dash a veth pair; inner MTU 1450, underlay 1500. The beds
+of all ways exist at once, so that measurements can alternate. All is inside the caller's sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.poll import eventually
+from topologies.conformance.wiring import run
+from topologies.lab import rpc
+from topologies.lab.errors import LabError
+
+INNER_MTU, UNDERLAY_MTU = 1450, 1500
+VNI, GROUP = 10, "239.1.1.10"
+_STARTS_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to join two VMs, and how its VTEP is started (None: there is none)."""
+
+    name: str
+    told: str
+    module: tuple[str, ...] | None
+    multicast: bool = True
+    offloads: bool = True  # of the VMs: checksums and segmentation left to the network
+
+
+NOTHING, KERNEL = "nothing", "kernel"
+WAYS = (
+    Way(NOTHING, "no encapsulation: bridges alone", None),
+    Way(KERNEL, "the kernel's vxlan device and a bridge", ("topologies.vteps.linux",)),
+    Way("ovs", "Open vSwitch's vxlan port", ("topologies.vteps.ovs",), False, offloads=False),
+    Way("ebpf", "our agent, eBPF data path", ("vtep", "--datapath", "ebpf")),
+    Way("python", "our agent, Python data path", ("vtep", "--datapath", "python")),
+    Way("naive", "a loop that has Scapy take each packet apart", ("tests.bench.naive",),
+        offloads=False),
+)  # fmt: skip
+
+_NODES = """
+set -e
+for node in vm1 h1 u h2 vm2; do
+  ip netns add {way}-$node
+  ip -n {way}-$node link set lo up
+  ip netns exec {way}-$node sh -c 'for w in all default; do
+    echo 1 > /proc/sys/net/ipv6/conf/$w/disable_ipv6; done'
+done
+ip -n {way}-u link add name br0 type bridge mcast_snooping 0
+ip -n {way}-u link set dev br0 up
+for i in 1 2; do
+  ip -n {way}-vm$i link add name eth0 mtu {inner} type veth \
+    peer name port mtu {inner} netns {way}-h$i
+  ip -n {way}-h$i link add name under mtu {underlay} type veth \
+    peer name under$i mtu {underlay} netns {way}-u
+  ip -n {way}-u link set dev under$i master br0 up
+  ip -n {way}-h$i link set dev under up
+  ip -n {way}-h$i link set dev port up
+  ip -n {way}-vm$i link set dev eth0 up
+  ip -n {way}-vm$i addr add 10.0.0.$i/24 dev eth0
+  ip -n {way}-h$i addr add 192.0.2.1$i/24 dev under
+done
+"""
+_BRIDGED = """
+set -e
+for i in 1 2; do
+  ip -n {way}-h$i addr flush dev under
+  ip -n {way}-h$i link add name br0 type bridge mcast_snooping 0
+  ip -n {way}-h$i link set dev under master br0
+  ip -n {way}-h$i link set dev port master br0
+  ip -n {way}-h$i link set dev br0 up
+done
+"""
+_CONFIG = """
+name = "h{i}"
+control = "{control}"
+[underlay]
+interface = "under"
+local = "192.0.2.1{i}"
+[[port]]
+interface = "port"
+[[segment]]
+vni = {vni}
+port = "port"
+{flood}
+"""
+
+
+class Bed:
+    """One way, lying ready."""
+
+    def __init__(self, way: Way, directory: Path) -> None:
+        """Make it and wait until its VMs reach each other; LabError says why they do not."""
+        self.way = way
+        self.agents: list[subprocess.Popen[bytes]] = []
+        words = {"way": way.name, "inner": INNER_MTU, "underlay": UNDERLAY_MTU}
+        run("sh", "-c", _NODES.format_map(words))
+        if not way.offloads:
+            for vm in ("vm1", "vm2"):
+                run(*self.inside(vm), "ethtool", "-K", "eth0", "tx", "off")
+        if way.module is None:
+            run("sh", "-c", _BRIDGED.format_map(words))
+        else:
+            self.agents = [self._start(i, way.module, directory) for i in (1, 2)]
+        eventually(self._reaches, _STARTS_WITHIN_S)
+
+    def inside(self, node: str) -> list[str]:
+        """The start of a command line that runs in a node."""
+        return ["ip", "netns", "exec", f"{self.way.name}-{node}"]
+
+    def namespace(self, node: str) -> str:
+        """The file of a node's network namespace."""
+        return f"/run/netns/{self.way.name}-{node}"
+
+    def _start(self, i: int, module: tuple[str, ...], directory: Path) -> subprocess.Popen[bytes]:
+        control = directory / f"{self.way.name}{i}.sock"
+        flood = f'group = "{GROUP}"' if self.way.multicast else f'remotes = ["192.0.2.1{3 - i}"]'
+        config = directory / f"{self.way.name}{i}.toml"
+        config.write_text(_CONFIG.format(i=i, control=control, vni=VNI, flood=flood))
+        command = [*self.inside(f"h{i}"), sys.executable, "-m", *module, "--config", str(config)]
+        log = directory / f"{self.way.name}{i}.log"
+        # Only an Open vSwitch on the way would ask the others to leave their offloads.
+        ovs = ovs_datapath() if self.way.name == "ovs" else "kernel"
+        environment = {**os.environ, "VXLAB_OVS_DATAPATH": ovs}
+        with log.open("wb") as out:
+            agent = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+
+        def answers() -> None:
+            if agent.poll() is not None:
+                last = (log.read_text().strip().splitlines() or ["it said nothing"])[-1]
+                raise LabError(f"{self.way.name}: {last}")
+            assert rpc.answers(control), f"{self.way.name}: its VTEP does not answer"
+
+        eventually(answers, _STARTS_WITHIN_S)
+        return agent
+
+    def _reaches(self) -> None:
+        done = subprocess.run(
+            [*self.inside("vm1"), "ping", "-c", "1", "-W", "1", "10.0.0.2"],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{self.way.name}: vm1 and vm2 do not reach each other"
+
+
+def ovs_datapath() -> str:
+    """Open vSwitch's datapath on this machine: "kernel" where its module is loaded, or "user"."""
+    return "kernel" if Path("/sys/module/openvswitch").exists() else "user"

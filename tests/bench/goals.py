@@ -1,0 +1,88 @@
+"""What the project wants of its speed, each as a figure with a bound. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.summary import ratio
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One figure, and the bound that it should keep."""
+
+    told: str
+    figure: Callable[[Found], float | None]
+    bound: float
+    least: bool  # whether the bound is a lower one
+
+    def met(self, found: Found) -> bool | None:
+        """Whether it is; None if it was not measured."""
+        value = self.figure(found)
+        if value is None:
+            return None
+        return value >= self.bound if self.least else value <= self.bound
+
+
+def _by(way: str, peer: str, key: str) -> Callable[[Found], float | None]:
+    """A figure of a way by that of its peer."""
+
+    def figure(found: Found) -> float | None:
+        ways = found.get("ways", {})
+        return ratio(ways.get(way, {}).get(key), ways.get(peer, {}).get(key))
+
+    return figure
+
+
+def _at(*path: str) -> Callable[[Found], float | None]:
+    def figure(found: Found) -> float | None:
+        value: Any = found
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    return figure
+
+
+def _thousandth(*path: str) -> Callable[[Found], float | None]:
+    def figure(found: Found) -> float | None:
+        value = _at(*path)(found)
+        return None if value is None else value / 1000
+
+    return figure
+
+
+def _start(size: str) -> Callable[[Found], float | None]:
+    return lambda found: ratio(
+        _at("labs", size, "ready_s")(found), _at("labs", size, "bare_s")(found)
+    )
+
+
+_FLAT_OUT, _TCP = "small_flat_out_pps", "tcp_1_out_gbit_s"
+GOALS = (
+    Goal("eBPF by kernel vxlan: small packets", _by("ebpf", "kernel", _FLAT_OUT), 1.5, True),
+    Goal("eBPF by kernel vxlan: round trip", _by("ebpf", "kernel", "rtt_median_us"), 0.6, False),
+    Goal("eBPF by kernel vxlan: TCP", _by("ebpf", "kernel", _TCP), 1.1, True),
+    Goal("eBPF by kernel vxlan: CPU a GB", _by("ebpf", "kernel", "cpu_s_per_gb"), 1.0, False),
+    Goal("eBPF by no encapsulation: small packets", _by("ebpf", "nothing", _FLAT_OUT), 0.95, True),
+    Goal("eBPF by no encapsulation: TCP", _by("ebpf", "nothing", _TCP), 0.95, True),
+    Goal("Python by naive Scapy: small packets", _by("python", "naive", _FLAT_OUT), 40.0, True),
+    Goal("Python: TCP, Gbit/s", _at("ways", "python", _TCP), 0.7, True),
+    Goal("Python: round trip, ms", _thousandth("ways", "python", "rtt_median_us"), 0.3, False),
+    Goal("whole lab, eBPF: TCP, Gbit/s", _at("lab_tcp", "lab_ebpf_gbit_s"), 1.0, True),
+    Goal("first packet in the core, ms", _thousandth("flood", "flood_core_us"), 1.0, False),
+    Goal("the same, 100,000 rows and 1,000 VNIs, ms", _thousandth("flood", "flood_core_full_us"),
+         1.0, False),
+    Goal("bytes a row in Python, of 10^6", _at("tables", "1000000", "python_bytes_a_row"),
+         250, False),
+    Goal("bytes a row in the maps, of 10^6", _at("tables", "1000000", "map_bytes_a_row"),
+         64, False),
+    Goal("new MACs learned a second, to 10^6", _at("tables", "1000000", "learned_a_s"),
+         100_000, True),
+    Goal("100 hypervisors ready, by bare Mininet", _start("100"), 1.5, False),
+    Goal("memory a hypervisor of 100, MB", _at("labs", "100", "lab_mb_a_hypervisor"), 40, False),
+)  # fmt: skip

@@ -1,0 +1,132 @@
+"""How long labs take to be ready, what memory they hold, and how fast they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import bare
+from topologies.lab import rpc, sandbox
+from topologies.lab.handle import find
+
+VXLAB = [sys.executable, "-m", "topologies"]
+SIZES = (10, 30, 100)
+_TCP_S = 4
+
+Figures = dict[str, float]
+
+
+def starts(hypervisors: int) -> Figures:
+    """Seconds until READY, of a lab and of bare Mininet; MB a hypervisor; seconds of `down`."""
+    name = f"t-bench-{hypervisors}"
+    began = time.monotonic()
+    _vxlab("up", "many_vteps", "--name", name, "-d", "--set", f"vteps={hypervisors}", "--set",
+           "vms=1")  # fmt: skip
+    ready_s = time.monotonic() - began
+    try:
+        memory = _memory(name)
+    finally:
+        began = time.monotonic()
+        _vxlab("down", name)
+    down_s = time.monotonic() - began
+    return {"ready_s": ready_s, "bare_s": _bare_s(hypervisors), **memory, "down_s": down_s}
+
+
+def _bare_s(hypervisors: int) -> float:
+    return inside(lambda directory: bare.seconds(hypervisors, directory))
+
+
+def inside(body: Callable[[Path], float]) -> float:
+    """What a body answers in a sandbox of its own."""
+    with tempfile.TemporaryDirectory(prefix="vxlab-bench-") as name:
+        directory = Path(name)
+        said, log = directory / "said", directory / "log"
+        log.touch()
+
+        def main() -> int:
+            said.write_text(repr(body(directory)))
+            return 0
+
+        keeper, _ = sandbox.start(main, directory, detached=False, log=log)
+        os.waitpid(keeper, 0)
+        if not said.exists():
+            raise RuntimeError(log.read_text()[-1000:])
+        return float(said.read_text())
+
+
+def _memory(name: str) -> Figures:
+    """MB: an agent's resident set and proportional share; the whole lab's share a hypervisor."""
+    lab = find(name)
+    names = lab.hypervisors()
+    agents = {
+        rpc.ask(lab.directory.agent_socket(each), "ready")["pid"]: each for each in names
+    }  # in the sandbox's numbers
+    resident = shared = whole = 0.0
+    for pid in _processes(name):
+        proportional = _of(pid, "smaps_rollup", "Pss:")
+        whole += proportional
+        if _inner_pid(pid) in agents:
+            resident += _of(pid, "status", "VmRSS:")
+            shared += proportional
+    count = len(names)
+    return {
+        "agent_rss_mb": resident / count,
+        "agent_pss_mb": shared / count,
+        "lab_mb_a_hypervisor": whole / count,
+    }
+
+
+def _processes(lab: str) -> list[int]:
+    """All processes of a lab, as numbered here."""
+    marked = f"VXLAB_LAB={lab}\0".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marked in (entry / "environ").read_bytes() + b"\0":
+                found.append(int(entry.name))
+        except OSError:
+            continue  # gone meanwhile
+    return found
+
+
+def _inner_pid(pid: int) -> int:
+    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "NSpid" in x)
+    return int(line.split()[-1])
+
+
+def _of(pid: int, file: str, field: str) -> float:
+    """A field of a process in MB (10^6 bytes)."""
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def lab_tcp(datapath: str) -> Figures:
+    """Gbit/s of one TCP stream from A to B through the whole lab of the scene."""
+    name = f"t-bench-{datapath}"
+    _vxlab("up", "three_vteps", "--name", name, "-d", "--set", f"datapath={datapath}")
+    try:
+        server = [*VXLAB, "exec", "--lab", name, "B", "--", "iperf3", "-s", "-D"]
+        subprocess.run(server, check=True, capture_output=True)
+        _vxlab("exec", "--lab", name, "A", "--", "ping", "-c", "2", "10.0.0.2")
+        said = _vxlab("exec", "--lab", name, "A", "--", "iperf3", "-c", "10.0.0.2", "--json",
+                      "-t", str(_TCP_S), "-O", "1")  # fmt: skip
+    finally:
+        _vxlab("down", name)
+    return {
+        f"lab_{datapath}_gbit_s": json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+    }
+
+
+def _vxlab(*arguments: str) -> str:
+    done = subprocess.run([*VXLAB, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"vxlab {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout

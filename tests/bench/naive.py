@@ -1,0 +1,96 @@
+"""The naive VTEP: Scapy takes each packet apart and puts it together. What others are held against.
+
+It floods, learns and forwards as RFC 7348 says, honestly and simply, a packet at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import select
+import socket
+import struct
+import sys
+from pathlib import Path
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+
+from topologies.lab.server import serve
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_ALL = 3
+_PORT = 4789
+_FLAG = 0x08
+
+
+class NaiveVtep:
+    """One segment, one port."""
+
+    def __init__(self, file: Path) -> None:
+        config = tomllib.loads(file.read_text())
+        (segment,) = config["segment"]
+        self._control = Path(config["control"])
+        self._local: str = config["underlay"]["local"]
+        self._vni: int = segment["vni"]
+        self._group: str = segment["group"]
+        self._remotes: dict[str, str] = {}  # MAC -> VTEP
+        self._port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL))
+        self._port.bind((segment["port"], _ALL))
+        self._sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self._receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._receiver.bind(("", _PORT))
+        index = socket.if_nametoindex(config["underlay"]["interface"])
+        request = struct.pack("=4s4si", socket.inet_aton(self._group), bytes(4), index)
+        self._receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        self._sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+        self._sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+
+    def run(self) -> None:
+        """Forward until ended."""
+        serve(self._control, {"ready": lambda: {"ready": True, "datapath": "scapy"}})
+        while True:
+            ready, _, _ = select.select([self._port, self._receiver], [], [])
+            if self._port in ready:
+                data, address = self._port.recvfrom(65_535)
+                if address[2] != socket.PACKET_OUTGOING:
+                    self._from_port(data)
+            if self._receiver in ready:
+                data, (sender, _) = self._receiver.recvfrom(65_535)
+                self._from_underlay(data, sender)
+
+    def _from_port(self, data: bytes) -> None:
+        frame = Ether(data)
+        remote = self._remotes.get(frame.dst, self._group)
+        sport = 49152 + hash((frame.src, frame.dst)) % 16384
+        packet = (
+            IP(src=self._local, dst=remote, ttl=64, flags="DF")
+            / UDP(sport=sport, dport=_PORT, chksum=0)
+            / VXLAN(flags=_FLAG, vni=self._vni)
+            / frame
+        )
+        self._sender.sendto(bytes(packet), (remote, 0))
+
+    def _from_underlay(self, data: bytes, sender: str) -> None:
+        packet = VXLAN(data)
+        if sender == self._local or packet.flags != _FLAG or packet.vni != self._vni:
+            return
+        frame = packet.payload
+        if not int(frame.src[:2], 16) & 1:
+            self._remotes[frame.src] = sender
+        self._port.send(bytes(frame))
+
+
+def main() -> None:
+    """Read the command line and forward."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, type=Path)
+    NaiveVtep(parser.parse_args().config).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The bench's own reckoning: medians, ratios, the search, the goals, the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.bench import report
+from tests.bench.goals import GOALS, Goal
+from tests.bench.summary import highest_without_loss, percentile, ratio
+
+
+@pytest.mark.parametrize(
+    ("percent", "expected"), [(50, 5), (99, 10), (100, 10), (10, 1), (1, 1), (91, 10)]
+)
+def test_a_percentile_is_a_value_that_was_measured(percent: float, expected: int) -> None:
+    assert percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], percent) == expected
+
+
+def test_no_values_have_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 50)
+
+
+def test_a_ratio_to_nothing_is_none() -> None:
+    assert ratio(3.0, 2.0) == 1.5
+    assert ratio(None, 2.0) is ratio(3.0, None) is ratio(3.0, 0.0) is None
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0, 333.0, 999.0])
+def test_the_search_ends_just_below_the_rate_at_which_packets_are_lost(limit: float) -> None:
+    tried: list[float] = []
+
+    def lossless(rate: float) -> bool:
+        tried.append(rate)
+        return rate <= limit
+
+    found = highest_without_loss(lossless, 0, 1000, steps=12)
+    assert found <= limit < found + 1000 / 2**12 + 1e-9
+    assert len(tried) == 12
+
+
+def figures() -> dict[str, Any]:
+    ways = {
+        "nothing": {"small_flat_out_pps": 100_000.0, "tcp_1_out_gbit_s": 10.0},
+        "kernel": {"small_flat_out_pps": 50_000.0, "tcp_1_out_gbit_s": 9.0, "rtt_median_us": 20.0},
+        "ebpf": {"small_flat_out_pps": 80_000.0, "tcp_1_out_gbit_s": 9.9, "rtt_median_us": 13.0},
+    }
+    return {"ways": ways, "labs": {"100": {"ready_s": 14.0, "bare_s": 10.0}}, "machine": {
+        "cpus": 2, "memory_gib": 4, "kernel": "6.1", "python": "3.11", "architecture": "x86_64",
+    }}  # fmt: skip
+
+
+def met(told: str) -> bool | None:
+    (goal,) = [goal for goal in GOALS if goal.told == told]
+    return goal.met(figures())
+
+
+def test_goals_are_met_missed_or_not_measured() -> None:
+    assert met("eBPF by kernel vxlan: small packets") is True  # 1.6
+    assert met("eBPF by kernel vxlan: round trip") is False  # 0.65
+    assert met("eBPF by no encapsulation: small packets") is False  # 0.8
+    assert met("100 hypervisors ready, by bare Mininet") is True  # 1.4
+    assert met("Python: round trip, ms") is None
+
+
+def test_a_bound_itself_meets_the_goal() -> None:
+    assert Goal("", lambda found: 1.5, 1.5, least=True).met({}) is True
+    assert Goal("", lambda found: 1.5, 1.5, least=False).met({}) is True
+
+
+def test_the_page_shows_figures_with_their_ratios_and_every_goal() -> None:
+    page = report.page(figures())
+    assert "80,000 (1.60, 0.80)" in page
+    assert all(goal.told in page for goal in GOALS)
+    assert page.count("not measured") >= 5
