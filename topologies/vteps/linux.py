@@ -15,6 +15,7 @@ from topologies.vteps.service import Row, VtepService, counters, main
 
 _NO_MAC = "00:00:00:00:00:00"
 _NUD_PERMANENT = 0x80
+_TOS_INHERIT = 1  # as the kernel writes it
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DROPS = ("dropped", "errors")
 
@@ -23,6 +24,8 @@ class LinuxVtep(VtepService):
     """The kernel's vxlan device as a VTEP, set up by netlink."""
 
     kind = "linux"
+    # It listens to everybody, and learns no addresses of VMs that it could answer for.
+    unsupported = ("segment.suppress_arp", "underlay.trusted")
 
     def start(self) -> None:
         """Make device and bridge of each segment."""
@@ -74,7 +77,7 @@ class LinuxVtep(VtepService):
             "vxlan_link": self._index(self._interface),
             f"vxlan_local{six}": self.underlay["local"],
             "vxlan_port": self.underlay.get("port", 4789),
-            "vxlan_ttl": self.underlay.get("ttl", 64),
+            **self._inheritable(),
             "vxlan_ageing": self.ageing_s,
             "vxlan_learning": True,
             "vxlan_limit": self.config.get("fdb", {}).get("limit", 65_536),
@@ -84,6 +87,12 @@ class LinuxVtep(VtepService):
         if "group" in segment:
             attributes[f"vxlan_group{six}"] = segment["group"]
         return attributes
+
+    def _inheritable(self) -> dict[str, Any]:
+        """TTL and TOS: of the file, or of the inner packet."""
+        ttl, tos = self.underlay.get("ttl", 64), self.underlay.get("tos", 0)
+        hops = {"vxlan_ttl_inherit": True} if ttl == "inherit" else {"vxlan_ttl": ttl}
+        return {**hops, "vxlan_tos": _TOS_INHERIT if tos == "inherit" else tos}
 
     def end(self) -> None:
         """Remove the devices; the kernel leaves their groups."""

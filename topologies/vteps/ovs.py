@@ -17,13 +17,18 @@ from topologies.lab.ovs import OpenVSwitch, environment
 from topologies.vteps.service import Row, VtepService, counters, main
 
 BRIDGE, UNDERLAY_BRIDGE = "vtep", "phy"
-_LINE = re.compile(r"\s*(\d+|LOCAL)\s+(\d+)\s+([0-9a-f:]{17})\s+(\d+)")
+_LINE = re.compile(r"\s*(\d+|LOCAL)\s+(\d+)\s+([0-9a-f:]{17})\s+(\d+|static)")
 
 
 class OvsVtep(VtepService):
     """Open vSwitch's vxlan ports as a VTEP, with head-end replication."""
 
     kind = "ovs"
+    # A table's limit is one for the whole bridge, and its least ageing time is 15 s.
+    unsupported = (
+        *("fdb.ageing_s", "fdb.limit"),
+        *("segment.inner_tags", "segment.suppress_arp", "underlay.trusted"),
+    )
 
     def start(self) -> None:
         """Start an Open vSwitch of its own, and make bridge and tunnels."""
@@ -74,11 +79,16 @@ class OvsVtep(VtepService):
                 "local_ip": self.underlay["local"],
                 "dst_port": self.underlay.get("port", 4789),
                 "ttl": self.underlay.get("ttl", 64),
+                "tos": self.underlay.get("tos", 0),
             }
             words = [f"options:{key}={value}" for key, value in options.items()]
             port = ["--", "set", "Port", name, "protected=true"]
             interface = ["--", "set", "Interface", name, "type=vxlan", *words]
             _vsctl("add-port", BRIDGE, name, *tag, *port, *interface)
+        for row in self.config.get("static", []):
+            if row["vni"] == segment["vni"]:
+                name = _tunnel(row["vni"], segment["remotes"].index(row["remote"]))
+                _run("ovs-appctl", "fdb/add", BRIDGE, name, str(segment.get("vlan", 0)), row["mac"])
 
     def end(self) -> None:
         """End its daemons; what they made goes with them."""
@@ -103,18 +113,18 @@ class OvsVtep(VtepService):
         for port, vlan, mac, age in _LINE.findall(said):
             vni, remote = tunnels.get(port, (by_vlan.get(vlan), None))
             if vni is not None:
-                rows.append(self._row(vni, mac, remote, vlan, float(age)))
+                rows.append(self._row(vni, mac, remote, vlan, age))
         return sorted(rows, key=lambda row: (row["vni"], row["mac"]))
 
-    def _row(self, vni: int, mac: str, remote: str | None, vlan: str, age_s: float) -> Row:
+    def _row(self, vni: int, mac: str, remote: str | None, vlan: str, age: str) -> Row:
         return {
             "hypervisor": self.name,
             "vni": vni,
             "mac": mac,
             "remote": remote,
             "port": None if remote else f"vlan {vlan}",
-            "kind": "learned" if remote else "local",
-            "age_s": age_s,
+            "kind": "static" if age == "static" else "learned" if remote else "local",
+            "age_s": 0.0 if age == "static" else float(age),
         }
 
     def groups(self) -> list[Row]:
@@ -147,7 +157,7 @@ class OvsVtep(VtepService):
 
     def flush(self) -> Row:
         """Forget the learned rows."""
-        removed = len(self.fdb())
+        removed = len([row for row in self.fdb() if row["kind"] != "static"])
         _run("ovs-appctl", "fdb/flush", BRIDGE)
         return {"removed": removed}
 

@@ -25,6 +25,8 @@ Row = dict[str, Any]
 class VtepService(ABC):
     """One VTEP of a kind that is not ours, driven by the file our own agent reads."""
 
+    unsupported: tuple[str, ...] = ()  # options of the file that this kind cannot honour
+
     def __init__(self, config: Row) -> None:
         self.config = config
         self.name: str = config["name"]
@@ -71,6 +73,8 @@ class VtepService(ABC):
             "vnis": vnis,
             "pid": os.getpid(),
             "datapath": self.kind,
+            "datapath_why": "its kind",
+            "unsupported": list(self.unsupported),
         }
 
     def events(self, initial: bool = False) -> Row:
