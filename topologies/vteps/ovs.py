@@ -56,10 +56,15 @@ class OvsVtep(VtepService):
         hwaddr = f"other_config:hwaddr={_mac(interface)}"
         bridge = [UNDERLAY_BRIDGE, *self._datapath(UNDERLAY_BRIDGE), hwaddr]
         _vsctl("add-br", *bridge, "--", "add-port", UNDERLAY_BRIDGE, interface)
-        length = 64 if ":" in self.underlay["local"] else 24
+        six = ":" in self.underlay["local"]
+        if six:
+            # The NIC's own IPv6 would answer beside the bridge's: it takes any host's address.
+            _set_ipv6(interface, disabled=1)
+            _set_ipv6(UNDERLAY_BRIDGE, disabled=0)
+        prefix = "64" if six else "24"
         for command in (
             f"ip addr flush dev {interface}",
-            f"ip addr add {self.underlay['local']}/{length} dev {UNDERLAY_BRIDGE}",
+            f"ip addr add {self.underlay['local']}/{prefix} dev {UNDERLAY_BRIDGE}",
             f"ip link set {UNDERLAY_BRIDGE} up",
         ):
             subprocess.run(command.split(), check=True)
@@ -75,7 +80,9 @@ class OvsVtep(VtepService):
                 "dst_port": self.underlay.get("port", 4789),
                 "ttl": self.underlay.get("ttl", 64),
             }
-            words = [f"options:{key}={value}" for key, value in options.items()]
+            if ":" in remote:
+                options["csum"] = "true"  # over IPv6 always: RFC 8200 section 8.1
+            words = [f'options:{key}="{value}"' for key, value in options.items()]
             port = ["--", "set", "Port", name, "protected=true"]
             interface = ["--", "set", "Interface", name, "type=vxlan", *words]
             _vsctl("add-port", BRIDGE, name, *tag, *port, *interface)
@@ -150,6 +157,13 @@ class OvsVtep(VtepService):
         removed = len(self.fdb())
         _run("ovs-appctl", "fdb/flush", BRIDGE)
         return {"removed": removed}
+
+
+def _set_ipv6(interface: str, disabled: int) -> None:
+    settings = Path("/proc/sys/net/ipv6/conf") / interface
+    (settings / "accept_dad").write_text("0")
+    (settings / "router_solicitations").write_text("0")
+    (settings / "disable_ipv6").write_text(str(disabled))
 
 
 def _mac(interface: str) -> str:
