@@ -25,8 +25,8 @@ _LAST_CPU = 32  # of one word of the mask; a lab has no use for more
 def grow_queues(directory: LabDirectory) -> int:
     """Give the packet sockets of a lab's vswitchd room for bursts; returns how many.
 
-    vswitchd has no setting for it. Where the kernel does not allow it (an ordinary user, Yama), they
-    stay as they are, and bursts cost retransmissions.
+    vswitchd has no setting for it. Where the kernel does not allow it (an ordinary user, Yama),
+    they stay as they are, and bursts cost retransmissions.
     """
     pid = int((directory.ovs / "ovs-vswitchd.pid").read_text())
     process = os.pidfd_open(pid)
