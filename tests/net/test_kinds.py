@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.checks import CHECKS, NARROW, wrong
 from tests.interop.pairs import KindsLab, kinds_lab
-from tests.support.labs import lab
+from tests.support.labs import lab, vxlab_ok
 from topologies.lab.families import FAMILIES, Family
 from topologies.vteps.kinds import KINDS
 
@@ -52,6 +52,12 @@ def test_groups_are_joined_and_where_switches_snoop_seen_by_them(kinds: KindsLab
     members = sorted({end.hypervisor for p in pairs for end in (p.asks, p.answers)})
     assert sorted(row["joined"]) == members
     assert row["snooped"] == ({"s1": members} if FAMILIES[kinds.family].snooped else {})
+
+
+def test_a_vtep_of_each_kind_comes_back_after_a_restart(kinds: KindsLab) -> None:
+    for hypervisor in sorted({pair.answers.hypervisor for pair in kinds.pairs}):
+        vxlab_ok("restart", "--lab", kinds.running.name, hypervisor)
+    assert wrong(CHECKS["tables"](kinds)) == {}
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from topologies.lab.ovs import OpenVSwitch, environment
 from topologies.vteps.service import Row, VtepService, counters, main
 
 BRIDGE, UNDERLAY_BRIDGE = "vtep", "phy"
+ENDS_WITHIN_S = 5.0
 _LINE = re.compile(r"\s*(\d+|LOCAL)\s+(\d+)\s+([0-9a-f:]{17})\s+(\d+)")
 
 
@@ -89,9 +91,20 @@ class OvsVtep(VtepService):
 
     def end(self) -> None:
         """End its daemons; what they made goes with them."""
-        for daemon in ("ovs-vswitchd", "ovsdb-server"):
-            subprocess.run(["ovs-appctl", "-t", daemon, "exit"], check=False)
+        # Without --cleanup the bridges' interfaces stay, and with them the local address.
+        self._end_daemon("ovs-vswitchd", "--cleanup")
+        self._end_daemon("ovsdb-server")
         self._directory.remove()
+
+    def _end_daemon(self, daemon: str, *how: str) -> None:
+        """End a daemon and wait: its last act removes its pid file, which could be its heir's."""
+        try:
+            process = os.pidfd_open(int((self._directory.ovs / f"{daemon}.pid").read_text()))
+        except OSError:
+            return  # dead already
+        subprocess.run(["ovs-appctl", "-t", daemon, "exit", *how], check=False)
+        select.select([process], [], [], ENDS_WITHIN_S)
+        os.close(process)
 
     def _tunnels(self) -> dict[str, tuple[int, str]]:
         """OpenFlow port -> (VNI, remote)."""
