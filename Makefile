@@ -11,7 +11,7 @@ PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup lint unit net slow bench clean lock vm vm-check
+.PHONY: help demo test setup lint unit net slow bench interop clean lock vm vm-check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ slow: setup ## tests that take minutes, and the lab VM
 
 bench: setup ## figures, never part of the tests
 	@$(PYTHON) -m tests.bench $(ARGS)
+
+interop: setup ## every kind of VTEP with every other, over both families: writes docs/interop.md
+	@$(PYTHON) -m tests.interop docs/interop.md
 
 lock: setup ## pin the newest dependencies that fit, with hashes
 	@topologies/machine/lock.sh

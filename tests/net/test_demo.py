@@ -43,3 +43,23 @@ def test_the_scene_plays_where_some_hypervisors_are_strangers_to_the_vni() -> No
     assert done.returncode == 0, done.stdout + done.stderr
     evidence = json.loads(done.stdout)["steps"][3]["evidence"]
     assert "hv2-eth0 received 0 copies" in evidence
+
+
+def test_the_scene_is_true_over_ipv6_and_honest_about_flooding_switches() -> None:
+    done = vxlab("demo", "--json", "--set", "underlay=ipv6")
+    assert done.returncode == 0, done.stdout + done.stderr
+    joined, _, packet, carried, *_ = json.loads(done.stdout)["steps"]
+    assert "hv3 (2001:db8::d) has joined ff05::ef01:10a for VNI 10" in joined["evidence"]
+    assert any("do not snoop MLD" in line for line in joined["evidence"])
+    assert any("2001:db8::b -> ff05::ef01:10a, hop limit 64" in line for line in packet["evidence"])
+    assert "hv3-eth0 received 1 copy" in carried["evidence"]
+
+
+def test_over_ipv6_strangers_to_the_vni_take_nothing_of_what_is_flooded() -> None:
+    settings = ("underlay=ipv6", "vteps=4", "vms=1", "vnis=2", "switches=3")
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = vxlab("demo", "many_vteps", "--json", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    evidence = json.loads(done.stdout)["steps"][3]["evidence"]
+    assert "hv2-eth0 received 1 copy" in evidence
+    assert "  the switches flooded it; hv2 is not in the group and took none of it" in evidence

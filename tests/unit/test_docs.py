@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.interop.checks import CHECKS
 from tests.lint.files import CHECKOUT
 from topologies.cli.main import vxlab
 from topologies.lab import registry
 from topologies.lab.options import COMMON
 from topologies.lab.overlay import LEARNED_NEIGHBOURS
+from topologies.vteps.kinds import KINDS
 from vtep import config, events
 from vtep.drops import DropReason
 
@@ -121,6 +124,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_drop_reason_is_told_and_no_other() -> None:
     told = first_cells(section(EVENTS, "Drop reasons"))
     assert told == {reason.label for reason in DropReason}
+
+
+def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() -> None:
+    page = (CHECKOUT / "docs" / "interop.md").read_text()
+    pairs = set(itertools.product(KINDS, repeat=2))
+    for title in ("Over IPv4", "Over IPv6"):
+        rows = re.findall(r"^\| (\w+) \| (\w+) \| ([\w-]+) \| (.*) \|$", section(page, title), re.M)
+        judged = [row for row in rows if row[0] in KINDS]
+        assert {(asks, answers) for asks, answers, _, _ in judged} == pairs
+        assert {cells for *_, cells in judged} == {" | ".join(["yes"] * len(CHECKS))}
 
 
 def test_every_decision_and_field_is_told_and_no_other() -> None:

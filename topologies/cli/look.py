@@ -64,13 +64,17 @@ def groups(lab: str | None, json_: bool) -> None:
     else:
         table(
             ["vni", "group", "joined", "snooped"],
-            [[row["vni"], row["group"], row["joined"], _snooped(row["snooped"])] for row in rows],
+            [[row["vni"], row["group"], row["joined"], _snooped(row)] for row in rows],
         )
     without = not rpc.answers(found.directory.controller_socket)
     sys.exit(announce_dead(found) if dead or without else False)
 
 
-def _snooped(by_switch: dict[str, list[str]]) -> str:
+def _snooped(row: dict[str, Any]) -> str:
+    """Whom the switches send a group to; an IPv6 group to everyone, since they know no MLD."""
+    if ":" in row["group"]:
+        return "(flooded: MLD is not snooped)"
+    by_switch: dict[str, list[str]] = row["snooped"]
     return "; ".join(f"{switch}: {' '.join(names)}" for switch, names in by_switch.items())
 
 

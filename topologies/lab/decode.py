@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
@@ -23,14 +24,19 @@ class Encapsulated:
     inner: Ether
 
     @property
+    def _ip(self) -> IP | IPv6:
+        """The outer IP header: what the first UDP header follows, whatever the inner frame has."""
+        return self.outer[UDP].underlayer
+
+    @property
     def source(self) -> str:
         """The sending VTEP's address."""
-        return str(self.outer[IP].src)
+        return str(self._ip.src)
 
     @property
     def destination(self) -> str:
         """The group, or the receiving VTEP's address."""
-        return str(self.outer[IP].dst)
+        return str(self._ip.dst)
 
     @property
     def vni(self) -> int:
@@ -39,15 +45,22 @@ class Encapsulated:
 
     def fields(self) -> list[tuple[str, str]]:
         """The headers field by field, outermost first."""
-        ip, udp, vxlan = self.outer[IP], self.outer[UDP], self.outer[VXLAN]
+        udp, vxlan = self.outer[UDP], self.outer[VXLAN]
         return [
             ("outer Ethernet", f"{self.outer.src} -> {self.outer.dst}"),
-            ("outer IPv4", f"{ip.src} -> {ip.dst}, TTL {ip.ttl}, flags {ip.flags or '-'}"),
+            _ip_field(self._ip),
             ("outer UDP", f"{udp.sport} -> {udp.dport}, checksum {udp.chksum or 0:#06x}"),
             ("VXLAN", f"flags {int(vxlan.flags):#04x} (I: VNI valid), VNI {vxlan.vni}"),
             ("inner Ethernet", f"{self.inner.src} -> {self.inner.dst}"),
             ("inner frame", frame_line(self.inner)),
         ]
+
+
+def _ip_field(ip: IP | IPv6) -> tuple[str, str]:
+    """The outer IP header of either family in words."""
+    if isinstance(ip, IPv6):
+        return "outer IPv6", f"{ip.src} -> {ip.dst}, hop limit {ip.hlim}"
+    return "outer IPv4", f"{ip.src} -> {ip.dst}, TTL {ip.ttl}, flags {ip.flags or '-'}"
 
 
 def encapsulated(sighting: Sighting) -> Encapsulated | None:

@@ -27,12 +27,13 @@ from topologies.lab.directory import LabDirectory
 from topologies.lab.enter import child_environment
 from topologies.lab.errors import LabError
 from topologies.lab.fabric import dpid, expected_snooping, peers
-from topologies.lab.nodes import UnderlayController, use_parts
+from topologies.lab.families import mac_of
+from topologies.lab.membership import not_joined
+from topologies.lab.nodes import UnderlayController, announce, use_parts
 from topologies.lab.operations import Operations
 from topologies.lab.overlay import OverlayTopo
 from topologies.lab.ovs import OpenVSwitch
 from topologies.lab.parts import Parts
-from topologies.lab.plan import mac_of
 from topologies.lab.sandbox import name_namespace
 from topologies.lab.server import serve
 from topologies.lab.waiting import await_condition
@@ -180,6 +181,8 @@ class Life:
         expected = expected_snooping(self.topo)
 
         def unmet() -> str | None:
+            if outside := not_joined(self.directory, self.topo):
+                return outside
             found: dict[tuple[int, str], set[int]] = {
                 (row["dpid"], row["group"]): {port["port"] for port in row["ports"]}
                 for row in rpc.ask(self.directory.controller_socket, "groups")
@@ -198,9 +201,12 @@ class Life:
         """Every switch knows the way to every VTEP that joined a group.
 
         Without it their first unicast would be flooded. VTEPs without groups have sent nothing yet.
+        Over IPv4 their reports have shown them, since the querier asked; over IPv6 nobody asks.
         """
+        assert self._net is not None
+        net = self._net
         vteps = {
-            mac_of(hypervisor.underlay)
+            mac_of(hypervisor.underlay): hypervisor
             for hypervisor in self.topo.hypervisors.values()
             if any(hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values())
         }
@@ -209,6 +215,9 @@ class Life:
         def unmet() -> str | None:
             hosts = rpc.ask(self.directory.controller_socket, "hosts")
             missing = wanted - {(row["dpid"], row["mac"]) for row in hosts}
+            if not self.topo.family.snooped:
+                for mac in {mac for _, mac in missing}:
+                    announce(net[vteps[mac].name], vteps[mac].interface)
             return f"(switch, VTEP) {sorted(missing)[:3]} not learned" if missing else None
 
         await_condition(unmet, "addresses learned")
@@ -224,6 +233,7 @@ class Life:
                 "state": state,
                 "created_s": self._created_s,
                 "datapath": self.order.datapath,
+                "underlay": self.topo.family.name,
                 "nodes": list(self.topo.rows()),
                 "dpids": {dpid(self.topo, name): name for name in self.topo.underlay_switches},
                 "peers": peers(self.topo),

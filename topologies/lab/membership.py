@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from topologies.lab import rpc
+from topologies.lab.directory import LabDirectory
 from topologies.lab.handle import Lab
+from topologies.lab.overlay import OverlayTopo
 
 
 def group_rows(lab: Lab) -> tuple[list[dict[str, Any]], list[str]]:
@@ -37,3 +39,18 @@ def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
         names = [ports[str(port["port"])] for port in row["ports"] if str(port["port"]) in ports]
         found.setdefault(row["group"], {})[switch] = sorted(names)
     return found
+
+
+def not_joined(directory: LabDirectory, topo: OverlayTopo) -> str | None:
+    """Where the switches do not snoop, which VTEP's kernel is not in its groups; None if all are.
+
+    Where they do, what they have snooped says more.
+    """
+    if topo.family.snooped:
+        return None
+    for hypervisor in topo.hypervisors.values():
+        wanted = {hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values()}
+        rows = rpc.ask(directory.agent_socket(hypervisor.name), "groups")
+        if missing := wanted - {None} - {row["group"] for row in rows if row["joined"]}:
+            return f"{hypervisor.name}: not in group {', '.join(sorted(map(str, missing)))}"
+    return None

@@ -14,6 +14,7 @@ from mininet.node import Controller, Node, OVSBridge, OVSSwitch
 
 from topologies.lab.directory import LabDirectory
 from topologies.lab.errors import LabError
+from topologies.lab.families import IPV6
 from topologies.lab.parts import CONTROLLER_PORT, Parts
 from topologies.lab.plan import Hypervisor
 from topologies.lab.userspace import spread_command
@@ -49,6 +50,14 @@ def run(node: Node, command: str) -> str:
     if status.strip() != "0":
         raise LabError(f"{node.name}: {command!r} failed: {(text or output).strip()}")
     return text
+
+
+def announce(node: Node, interface: str) -> None:
+    """Show a node's MAC to every switch: a byte to all routers (ff02::2), of which there are none.
+
+    Port 9 discards (RFC 863); the other hosts are not in the group, so nobody answers.
+    """
+    run(node, f"printf . > /dev/udp/ff02::2%{interface}/9")
 
 
 class Nic(Intf):
@@ -106,15 +115,17 @@ class PlainNode(Node):
     def config(self, mac: str = "", ip: str = "", **_params: Any) -> dict[str, Any]:
         """Set address and MAC of the default interface, loopback up, and the sysctls."""
         nic = self.defaultIntf()
+        # Nobody else has the address: duplicate detection would only cost a second.
+        nodad = " nodad" if ":" in ip else ""
         nic.mac = mac
         nic.ip, nic.prefixLen = ip.split("/")
         run(
             self,
             " && ".join(
                 [
-                    *(f"echo {value} > /proc/sys/net/{key}" for key, value in self.sysctls()),
                     f"ip link set {nic} address {mac}",
-                    f"ip addr add {ip} dev {nic}",
+                    *(f"echo {value} > /proc/sys/net/{key}" for key, value in self.sysctls()),
+                    f"ip addr add {ip} dev {nic}{nodad}",
                     "ip link set lo up",
                 ]
             ),
@@ -124,6 +135,12 @@ class PlainNode(Node):
     def sysctls(self) -> list[tuple[str, int]]:
         """Pairs of (path under /proc/sys/net, value)."""
         return []
+
+
+def quiet_ipv6(interface: str) -> list[tuple[str, int]]:
+    """The sysctls of an interface that speaks IPv6 when asked to, and announces nothing."""
+    quiet = {"accept_dad": 0, "router_solicitations": 0, "accept_ra": 0, "disable_ipv6": 0}
+    return [(f"ipv6/conf/{interface}/{key}", value) for key, value in quiet.items()]
 
 
 class VmNode(PlainNode):
@@ -159,12 +176,14 @@ class HypervisorNode(PlainNode):
         run(self, f"ip -batch {commands}")
 
     def sysctls(self) -> list[tuple[str, int]]:
-        """Room for as many groups as there are segments; no IPv6 noise on underlay and trunk."""
-        groups = max(20, len(self.params["plan"].vlans))
+        """Room for as many groups as there are segments; IPv6 on an IPv6 underlay's NIC alone."""
+        plan: Hypervisor = self.params["plan"]
+        groups = max(20, len(plan.vlans))
         return [
             ("ipv6/conf/all/disable_ipv6", 1),
             ("ipv6/conf/default/disable_ipv6", 1),  # of the devices a VTEP makes
             ("ipv4/igmp_max_memberships", groups),
+            *(quiet_ipv6(plan.interface) if plan.family is IPV6 else []),
         ]
 
     def terminate(self) -> None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies.lab.errors import UsageError
+from topologies.lab.families import FAMILIES, Family
 from topologies.vteps.kinds import KINDS
 
 
 def _group(text: str) -> str:
-    address = ipaddress.IPv4Address(text)
+    address = ipaddress.ip_address(text)
     if not address.is_multicast:
         raise ValueError
     return str(address)
@@ -49,7 +50,9 @@ def _mac(text: str) -> str:
 FLAG = Kind(_flag, "true or false")
 INTERFACE = Kind(_interface, "an IPv4 address with its prefix length, such as 10.0.0.1/24")
 MAC = Kind(_mac, "a MAC of one station in lower case, such as 02:00:00:00:00:0a")
-GROUP = Kind(_group, "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255")
+GROUP = Kind(
+    _group, "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255, or one of IPv6, ff00::/8"
+)
 
 
 def checked(what: str, text: str, kind: Kind) -> Any:
@@ -103,6 +106,7 @@ COMMON = (
         "how python VTEPs forward known unicast",
         True,
     ),
+    Option("underlay", choice(*FAMILIES), "ipv4", "address family of the underlay"),
     Option("flooding", choice("multicast", "head-end"), "multicast", "how VTEPs flood"),
     Option("ageing", whole(1, 1_000_000), 300, "seconds a learned row lives unrenewed", True),
     Option("limit", whole(1, 10_000_000), 65_536, "MACs a VNI may learn", True),
@@ -112,7 +116,12 @@ COMMON = (
     Option("strict", FLAG, False, "drop packets with reserved VXLAN bits set", True),
     Option("ipv6", FLAG, False, "let the VMs speak IPv6 (and send its periodic noise)"),
     Option("vm_mtu", whole(576, 9000), 1500, "MTU of the VMs' interfaces"),
-    Option("underlay_mtu", whole(576, 9216), 1600, "MTU of the underlay's links"),
+    Option(
+        "underlay_mtu",
+        whole(576, 9216),
+        1600,
+        "MTU of the underlay's links; unset and over IPv6 20 more",
+    ),
 )
 
 
@@ -142,6 +151,21 @@ class Settings:
     def of(self, name: str, hypervisor: str) -> Any:
         """The value for one hypervisor."""
         return self._values.get((name, hypervisor), self[name])
+
+    def is_set(self, name: str) -> bool:
+        """Whether a value was given for the whole lab."""
+        return (name, None) in self._values
+
+    def check_groups(self, family: Family) -> None:
+        """UsageError where a group was set that is of another family than the underlay."""
+        for (name, node), value in self._values.items():
+            if name == "group" and not family.owns(value):
+                key = "group" if node is None else f"group.{node}"
+                version = family.network.version
+                raise UsageError(
+                    f"--set {key} = {value}: allowed is an IPv{version} multicast group, "
+                    f"since underlay is {family.name}"
+                )
 
     def check_hypervisors(self, known: Iterable[str]) -> None:
         """UsageError where a key names a hypervisor that the topology does not have."""

@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 from mininet.topo import Topo
 
 from topologies.lab.errors import UsageError
+from topologies.lab.families import FAMILIES, IPV4, mac_of
 from topologies.lab.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitch, VmNode
 from topologies.lab.options import COMMON, GROUP, INTERFACE, MAC, Option, Settings, checked
-from topologies.lab.plan import LAST_VLAN, UNDERLAY_PREFIX, Hypervisor, Segment, Vm, mac_of
+from topologies.lab.plan import LAST_VLAN, Hypervisor, Segment, Vm
 
 LAST_VNI = 0xFFFFFF  # RFC 7348 section 4: 24 bit
-LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250
+LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250, and as many over IPv6
 
 # The kernel bounds the ARP entries of all namespaces together (gc_thresh3, 1024 by default), and
 # n hypervisors that talk to each other need n * (n - 1). Permanent entries do not count.
@@ -33,6 +34,8 @@ class OverlayTopo(Topo):
     def build(self, **values: Any) -> None:
         """Mininet's hook: read the settings, lay the nodes, check what can only be checked then."""
         self.settings = Settings(COMMON + self.options, values)
+        self.family = FAMILIES[self.settings["underlay"]]
+        self.settings.check_groups(self.family)
         self.segments: dict[int, Segment] = {}
         self.hypervisors: dict[str, Hypervisor] = {}
         self.vms: dict[str, Vm] = {}
@@ -55,8 +58,7 @@ class OverlayTopo(Topo):
             raise UsageError(f"VNI {vni}: allowed is 0 to {LAST_VNI}")
         if vni in self.segments:
             raise UsageError(f"VNI {vni}: there already")
-        checked("group", group, GROUP)
-        self.segments[vni] = Segment(vni, group)
+        self.segments[vni] = Segment(vni, self.family.group(checked("group", group, GROUP)))
         return self.segments[vni]
 
     def underlay_switch(self, name: str, uplink: str | None = None) -> str:
@@ -64,8 +66,14 @@ class OverlayTopo(Topo):
         self.underlay_switches.append(name)
         self.addSwitch(name, cls=UnderlaySwitch, dpid=f"{len(self.underlay_switches):016x}")
         if uplink is not None:
-            self._wire(name, uplink, self.settings["underlay_mtu"])
+            self._wire(name, uplink, self._underlay_mtu)
         return name
+
+    @property
+    def _underlay_mtu(self) -> int:
+        """As it is set; else so that the VMs' MTU fits whatever the outer IP header's length."""
+        longer = 0 if self.settings.is_set("underlay_mtu") else self.family.ip_length
+        return int(self.settings["underlay_mtu"]) + max(0, longer - IPV4.ip_length)
 
     def hypervisor(self, name: str, switch: str) -> Hypervisor:
         """A hypervisor with its VTEP agent, underlay NIC and virtual switch."""
@@ -74,25 +82,26 @@ class OverlayTopo(Topo):
             raise UsageError(
                 f"{name}: the underlay has addresses for {LAST_HYPERVISOR} hypervisors"
             )
-        hypervisor = Hypervisor(name, number)
+        hypervisor = Hypervisor(name, number, self.family)
         hypervisor.options = {
             option.name: self.settings.of(option.name, name)
             for option in COMMON
             if option.per_hypervisor
         }
         self.hypervisors[name] = hypervisor
-        mac, ip = mac_of(hypervisor.underlay), f"{hypervisor.underlay}/{UNDERLAY_PREFIX}"
+        mac, ip = mac_of(hypervisor.underlay), self.family.interface(number)
         self.addHost(name, cls=HypervisorNode, ip=ip, mac=mac, plan=hypervisor)
-        self._wire(name, switch, self.settings["underlay_mtu"], intfName1=hypervisor.interface)
+        self._wire(name, switch, self._underlay_mtu, intfName1=hypervisor.interface)
         self._add_bridge(hypervisor)
         return hypervisor
 
     def machine(self, name: str, switch: str, ip: str) -> None:
         """A plain host on the underlay that is no hypervisor of ours, such as a router."""
-        mac = mac_of(str(ipaddress.ip_interface(ip).ip))
+        address = ipaddress.ip_interface(ip)
+        mac = mac_of(str(address.ip))
         self.machines[name] = (ip, mac)
-        self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=False)
-        self._wire(name, switch, self.settings["underlay_mtu"])
+        self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=address.version == 6)
+        self._wire(name, switch, self._underlay_mtu)
 
     def attach(self, hypervisor: Hypervisor, segment: Segment, vlan: int | None = None) -> int:
         """Carry a segment on a hypervisor, on a VLAN (or the next free one); returns the VLAN."""
@@ -167,7 +176,7 @@ class OverlayTopo(Topo):
         for vm in self.vms.values():
             yield _row(vm.name, "vm", vm.hypervisor, [vm.ip], vm.mac, vm.vlan, vm.segment.vni)
         for hypervisor in self.hypervisors.values():
-            ip, mac = f"{hypervisor.underlay}/{UNDERLAY_PREFIX}", mac_of(hypervisor.underlay)
+            ip, mac = self.family.interface(hypervisor.number), mac_of(hypervisor.underlay)
             row = _row(hypervisor.name, "hypervisor", None, [ip], mac)
             yield row | {"underlay": hypervisor.underlay, "vtep": hypervisor.kind.name}
             for bridge in hypervisor.bridges:

@@ -1,20 +1,18 @@
 """The plan of a lab as plain data: segments, VMs, hypervisors, and what an agent is told.
 
-Words only: nothing here starts anything. The address plan of the underlay is 192.0.2.0/24
-(RFC 5737), hypervisor n at 192.0.2.(10 + n).
+Words only: nothing here starts anything. The address plan of the underlay is in `families`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from topologies.lab.errors import UsageError
+from topologies.lab.families import IPV4, Family
 from topologies.vteps.kinds import KINDS, VtepKind
 
-UNDERLAY_PREFIX = 24
 LAST_VLAN = 4094  # IEEE 802.1Q: 0 and 4095 are reserved
 
 
@@ -45,6 +43,7 @@ class Hypervisor:
 
     name: str
     number: int
+    family: Family = IPV4
     bridges: list[str] = field(default_factory=list)
     vlans: dict[int, tuple[int, Segment]] = field(default_factory=dict)  # VNI -> (slot, segment)
     slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
@@ -56,7 +55,7 @@ class Hypervisor:
     @property
     def underlay(self) -> str:
         """Its address in the underlay."""
-        return f"192.0.2.{10 + self.number}"
+        return self.family.address(self.number)
 
     @property
     def interface(self) -> str:
@@ -162,8 +161,3 @@ def _quoted(text: str) -> str:
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def mac_of(address: str) -> str:
-    """A locally administered MAC that shows the IPv4 address it belongs to."""
-    return "02:00:" + ipaddress.IPv4Address(address).packed.hex(":")

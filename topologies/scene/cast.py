@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies.lab.errors import UsageError
+from topologies.lab.families import FAMILIES
 from topologies.lab.handle import Lab
 from topologies.lab.tap import Tap, open_taps
 
@@ -22,6 +23,7 @@ class Cast:
     members: list[Row]  # hypervisors that carry the VNI
     outsiders: list[Row]  # hypervisors that do not
     group: str
+    snooped: bool  # whether the underlay's switches know who is in the group; else they flood
 
     @property
     def vni(self) -> int:
@@ -66,7 +68,8 @@ def choose(lab: Lab) -> Cast:
             if any(row["vtep"] != "python" for row in members):
                 raise UsageError("demo: the scene is told by VTEPs of kind python")
             group = lab.state["segments"][str(asker["vni"])]
-            return Cast(asker, others[0], same, members, outsiders, group)
+            snooped = FAMILIES[lab.state["underlay"]].snooped
+            return Cast(asker, others[0], same, members, outsiders, group, snooped)
     raise UsageError(f"{lab.state['topology']}: the scene needs a VNI with VMs on two hypervisors")
 
 

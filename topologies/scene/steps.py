@@ -43,6 +43,9 @@ def joined(stage: Stage) -> Iterator[str]:
         )
         hold(rows[0]["joined"], f"{member['name']}'s kernel is not in group {cast.group}")
         yield f"{member['name']} ({member['underlay']}) has joined {cast.group} for VNI {cast.vni}"
+    if not cast.snooped:
+        yield f"the switches do not snoop MLD: they flood what is sent to {cast.group}"
+        return
     for switch, neighbours in stage.snooped().items():
         yield f"{switch} has snooped {cast.group} towards {' '.join(neighbours)}"
     direct = {name for neighbours in stage.snooped().values() for name in neighbours}
@@ -84,13 +87,23 @@ def one_packet(stage: Stage) -> Iterator[str]:
 
 
 def carried(stage: Stage) -> Iterator[str]:
-    """The underlay brings a copy to every other member and to nobody else."""
+    """The underlay brings a copy to every other member; where it snoops, to nobody else."""
     cast = stage.cast
+    reached = cast.members if cast.snooped else [*cast.members, *cast.outsiders]
     for row in [*cast.members, *cast.outsiders]:
-        expected = int(row in cast.members and row != cast.sender)
+        expected = int(row in reached and row != cast.sender)
         got = len(stage.arp_packets(row["name"], WHO_HAS, INBOUND))
         hold(got == expected, f"{row['name']} received {got} copies, not {expected}")
         yield f"{row['name']}-eth0 received {got} {'copy' if got == 1 else 'copies'}"
+        if got and row in cast.outsiders:
+            yield from _kept_out(stage, row["name"])
+
+
+def _kept_out(stage: Stage, hypervisor: str) -> Iterator[str]:
+    """An outsider whose link carried a flooded copy is not in the group and took none of it."""
+    rows = [row for row in stage.ask(hypervisor, "fdb") if row["vni"] == stage.cast.vni]
+    hold(not rows, f"{hypervisor} has {len(rows)} rows of VNI {stage.cast.vni}")
+    yield f"  the switches flooded it; {hypervisor} is not in the group and took none of it"
 
 
 def learned(stage: Stage) -> Iterator[str]:

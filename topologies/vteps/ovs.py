@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from topologies.lab.ovs import OpenVSwitch, environment
 from topologies.vteps.service import Row, VtepService, counters, main
 
 BRIDGE, UNDERLAY_BRIDGE = "vtep", "phy"
+ENDS_WITHIN_S = 5.0
 _LINE = re.compile(r"\s*(\d+|LOCAL)\s+(\d+)\s+([0-9a-f:]{17})\s+(\d+|static)")
 
 
@@ -61,10 +63,15 @@ class OvsVtep(VtepService):
         hwaddr = f"other_config:hwaddr={_mac(interface)}"
         bridge = [UNDERLAY_BRIDGE, *self._datapath(UNDERLAY_BRIDGE), hwaddr]
         _vsctl("add-br", *bridge, "--", "add-port", UNDERLAY_BRIDGE, interface)
-        length = 64 if ":" in self.underlay["local"] else 24
+        six = ":" in self.underlay["local"]
+        if six:
+            # The NIC's own IPv6 would answer beside the bridge's: it takes any host's address.
+            _set_ipv6(interface, disabled=1)
+            _set_ipv6(UNDERLAY_BRIDGE, disabled=0)
+        prefix = "64" if six else "24"
         for command in (
             f"ip addr flush dev {interface}",
-            f"ip addr add {self.underlay['local']}/{length} dev {UNDERLAY_BRIDGE}",
+            f"ip addr add {self.underlay['local']}/{prefix} dev {UNDERLAY_BRIDGE}",
             f"ip link set {UNDERLAY_BRIDGE} up",
         ):
             subprocess.run(command.split(), check=True)
@@ -81,7 +88,9 @@ class OvsVtep(VtepService):
                 "ttl": self.underlay.get("ttl", 64),
                 "tos": self.underlay.get("tos", 0),
             }
-            words = [f"options:{key}={value}" for key, value in options.items()]
+            if ":" in remote:
+                options["csum"] = "true"  # over IPv6 always: RFC 8200 section 8.1
+            words = [f'options:{key}="{value}"' for key, value in options.items()]
             port = ["--", "set", "Port", name, "protected=true"]
             interface = ["--", "set", "Interface", name, "type=vxlan", *words]
             _vsctl("add-port", BRIDGE, name, *tag, *port, *interface)
@@ -92,9 +101,20 @@ class OvsVtep(VtepService):
 
     def end(self) -> None:
         """End its daemons; what they made goes with them."""
-        for daemon in ("ovs-vswitchd", "ovsdb-server"):
-            subprocess.run(["ovs-appctl", "-t", daemon, "exit"], check=False)
+        # Without --cleanup the bridges' interfaces stay, and with them the local address.
+        self._end_daemon("ovs-vswitchd", "--cleanup")
+        self._end_daemon("ovsdb-server")
         self._directory.remove()
+
+    def _end_daemon(self, daemon: str, *how: str) -> None:
+        """End a daemon and wait: its last act removes its pid file, which could be its heir's."""
+        try:
+            process = os.pidfd_open(int((self._directory.ovs / f"{daemon}.pid").read_text()))
+        except OSError:
+            return  # dead already
+        subprocess.run(["ovs-appctl", "-t", daemon, "exit", *how], check=False)
+        select.select([process], [], [], ENDS_WITHIN_S)
+        os.close(process)
 
     def _tunnels(self) -> dict[str, tuple[int, str]]:
         """OpenFlow port -> (VNI, remote)."""
@@ -160,6 +180,13 @@ class OvsVtep(VtepService):
         removed = len([row for row in self.fdb() if row["kind"] != "static"])
         _run("ovs-appctl", "fdb/flush", BRIDGE)
         return {"removed": removed}
+
+
+def _set_ipv6(interface: str, disabled: int) -> None:
+    settings = Path("/proc/sys/net/ipv6/conf") / interface
+    (settings / "accept_dad").write_text("0")
+    (settings / "router_solicitations").write_text("0")
+    (settings / "disable_ipv6").write_text(str(disabled))
 
 
 def _mac(interface: str) -> str:

@@ -95,8 +95,8 @@ class VtepService(ABC):
         control = Path(self.config["control"])
         serve(control, {word: getattr(self, word) for word in words})
         self._ended.wait()
-        control.unlink(missing_ok=True)
         self.end()
+        control.unlink(missing_ok=True)  # last: who restarts it waits for this
 
 
 def main(kind: type[VtepService]) -> None:

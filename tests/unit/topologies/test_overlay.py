@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import ClassVar
 
@@ -10,8 +11,12 @@ import pytest
 from topologies.lab import registry
 from topologies.lab.errors import UsageError
 from topologies.lab.fabric import expected_snooping
+from topologies.lab.families import mac_of
 from topologies.lab.overlay import OverlayTopo
-from topologies.lab.plan import LAST_VLAN, Hypervisor, Segment, mac_of
+from topologies.lab.plan import LAST_VLAN, Hypervisor, Segment
+from vtep import config
+
+SITE_LOCAL_GROUPS = ipaddress.IPv6Network("ff05::/16")
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -52,6 +57,7 @@ class Wrong(OverlayTopo):
     [
         ((2**24, "239.1.1.1", "10.0.0.1/24", None, None), "VNI 16777216: allowed is 0 to 16777215"),
         ((1, "10.1.1.1", "10.0.0.1/24", None, None), "group 10.1.1.1: allowed is an IPv4 multi"),
+        ((1, "ff05::1", "10.0.0.1/24", None, None), "group ff05::1: allowed is an IPv4 one, or"),
         ((1, "239.1.1.1", "10.0.0.300/24", None, None), "ip 10.0.0.300/24: allowed is an IPv4"),
         ((1, "239.1.1.1", "10.0.0.1/24", "01:00:00:00:00:01", None), "mac 01:00:00:00:00:01"),
         ((1, "239.1.1.1", "10.0.0.1/24", None, 4095), "VLAN 4095: allowed is 1 to 4094"),
@@ -73,6 +79,11 @@ def test_what_cannot_be_is_one_line(
         ({"ageing.hv4": "1"}, "no such hypervisor; allowed: hv1, hv2, hv3"),
         ({"ipv6.hv1": "true"}, "one value for the whole lab"),
         ({"group": "10.0.0.1"}, "allowed is an IPv4 multicast group"),
+        ({"group": "fe80::1"}, "allowed is an IPv4 multicast group, .* or one of IPv6"),
+        ({"group.hv3": "ff05::1"}, "--set group.hv3 = ff05::1: allowed is an IPv4 multicast group"),
+        ({"underlay": "ipv6", "group": "239.1.1.1"}, "an IPv6 multicast group, since underlay is"),
+        ({"underlay": "ipx"}, "allowed is ipv4 or ipv6"),
+        ({"underlay.hv1": "ipv6"}, "one value for the whole lab"),
     ],
 )
 def test_a_wrong_setting_names_key_value_and_bounds(settings: dict, words: str) -> None:
@@ -108,3 +119,55 @@ def test_beyond_some_hypervisors_the_underlays_neighbours_are_told() -> None:
     assert not any(h.neighbours for h in few.hypervisors.values())
     assert many.hypervisors["hv1"].neighbours["192.0.2.12"] == mac_of("192.0.2.12")
     assert all(len(h.neighbours) == 12 for h in many.hypervisors.values())
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_over_ipv6_each_topology_has_other_addresses_and_the_same_vms(name: str) -> None:
+    four, six = (registry.build(name, {"underlay": family}) for family in ("ipv4", "ipv6"))
+    assert six.vms.keys() == four.vms.keys()
+    for number, hypervisor in enumerate(six.hypervisors.values(), start=1):
+        assert hypervisor.underlay == f"2001:db8::{10 + number:x}"
+    groups = [segment.group for segment in six.segments.values()]
+    assert len(set(groups)) == len({segment.group for segment in four.segments.values()})
+    assert all(ipaddress.IPv6Address(group) in SITE_LOCAL_GROUPS for group in groups)
+
+
+def test_the_scene_over_ipv6_is_as_it_is_promised() -> None:
+    topo = registry.build("three_vteps", {"underlay": "ipv6", "group.hv3": "ff05::3"})
+    segment = topo.segments[10]
+    groups = [hypervisor.group_of(segment) for hypervisor in topo.hypervisors.values()]
+    assert groups == ["ff05::ef01:10a", "ff05::ef01:10a", "ff05::3"]
+    rows = {row["name"]: row for row in topo.rows()}
+    assert rows["hv3"]["ip"] == ["2001:db8::d/64"]
+    assert rows["hv3"]["mac"] == "02:00:20:01:00:0d"
+    assert rows["hv3"]["underlay"] == "2001:db8::d"
+    told = config.parse(topo.hypervisors["hv3"].agent_config("/run/hv3.sock"))
+    assert (told.underlay.local, told.segments[0].group) == ("2001:db8::d", "ff05::3")
+
+
+def test_an_ipv6_group_may_be_written_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wrong, "values", (1, "ff05::9", "10.0.0.1/24", None, None))
+    assert Wrong(underlay="ipv6").segments[1].group == "ff05::9"
+
+
+def test_head_end_replication_over_ipv6_names_the_others() -> None:
+    topo = registry.build("three_vteps", {"underlay": "ipv6", "flooding": "head-end"})
+    assert topo.hypervisors["hv1"].remotes[10] == ["2001:db8::c", "2001:db8::d"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "mtu"),
+    [
+        ({}, 1600),
+        ({"underlay": "ipv6"}, 1620),
+        ({"underlay": "ipv6", "underlay_mtu": "1580"}, 1580),
+        ({"underlay_mtu": "1580"}, 1580),
+    ],
+)
+def test_a_longer_outer_header_takes_nothing_from_the_vms(settings: dict, mtu: int) -> None:
+    topo = registry.build("three_vteps", settings)
+    assert topo.linkInfo("hv1", "s1")["mtu"] == mtu
+
+
+def test_where_mld_is_not_snooped_no_switch_is_waited_for() -> None:
+    assert not any(expected_snooping(registry.build("three_vteps", {"underlay": "ipv6"})).values())
