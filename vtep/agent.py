@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from vtep import commands
+from vtep.coalesce import Run
 from vtep.config import Config
 from vtep.control import Control
 from vtep.core import Core
@@ -140,10 +141,12 @@ class Agent:
 
     def _underlay_ready(self, _mask: int) -> None:
         now = time.monotonic()
+        waiting = _Waiting(self)
         for sender, sport, to_group, octet, datagram in self._underlay.receive(BATCH):
-            self.carry_out(
+            waiting.carry_out(
                 self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
             )
+        waiting.hand_over()
 
     def _misses_ready(self, _mask: int) -> None:
         assert self._fast is not None
@@ -180,6 +183,13 @@ class Agent:
             elif isinstance(effect, LeaveGroup):
                 self._underlay.leave(effect.group)
 
+    def hand_over(self, run: Sequence[ToPort]) -> None:
+        """Write a run of frames for one port and VLAN, and settle each."""
+        first = run[0]
+        reasons = self._ports[first.port].write_run(first.vlan, [each.frame for each in run])
+        for effect, reason in zip(run, reasons, strict=True):
+            self._settle(effect, reason)
+
     def _settle(self, effect: ToUnderlay | ToPort, reason: DropReason | None) -> None:
         if reason is not None:
             self.core.failed(effect, reason, time.monotonic())
@@ -189,6 +199,44 @@ class Agent:
     def kernel_groups(self) -> set[str]:
         """The groups the kernel is a member of on the underlay interface."""
         return self._underlay.kernel_groups()
+
+
+class _Waiting:
+    """What one batch from the tunnel has for the ports: frames of one run wait for one another.
+
+    Whatever does not belong to the run goes after it, so nothing overtakes anything.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._run = Run()
+        self._effects: list[ToPort] = []
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if not isinstance(effect, ToPort):
+                self.hand_over()
+                self._agent.carry_out((effect,))
+                continue
+            if not self._continues(effect):
+                self.hand_over()
+                self._run.take(effect.frame)
+            self._effects.append(effect)
+
+    def _continues(self, effect: ToPort) -> bool:
+        if not self._effects:
+            return False
+        first = self._effects[0]
+        return (effect.port, effect.vlan) == (first.port, first.vlan) and self._run.take(
+            effect.frame
+        )
+
+    def hand_over(self) -> None:
+        """Write the run, and begin another."""
+        effects, self._effects = self._effects, []
+        self._run.end()
+        if effects:
+            self._agent.hand_over(effects)
 
 
 class _PortReady:

@@ -15,9 +15,10 @@ from vtep.wire import ones_sum
 
 LENGTH = 10
 _HEADER = struct.Struct("=BBHHHH")
-_NEEDS_CHECKSUM = 1
+NEEDS_CHECKSUM = 1
 _GSO_ECN = 0x80
-_GSO_NONE, _GSO_TCPV4, _GSO_TCPV6, _GSO_UDP = 0, 1, 4, 5
+TCPV4, TCPV6 = 1, 4
+_GSO_NONE, _GSO_UDP = 0, 5
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")
 _LONGEST_PACKET = 65_535
@@ -38,7 +39,7 @@ class Offload(NamedTuple):
     @property
     def nothing(self) -> bool:
         """Whether the frame is finished as it is."""
-        return not (self.flags & _NEEDS_CHECKSUM or self.gso_type)
+        return not (self.flags & NEEDS_CHECKSUM or self.gso_type)
 
 
 def parse(header: bytes | memoryview) -> Offload:
@@ -55,7 +56,7 @@ def finish(offload: Offload, frame: bytes) -> list[bytes] | None:
     """The frames as they go on the wire; None where the work is of an unknown or broken kind."""
     kind = offload.gso_type & ~_GSO_ECN
     if kind == _GSO_NONE:
-        return _complete(offload, frame) if offload.flags & _NEEDS_CHECKSUM else [frame]
+        return _complete(offload, frame) if offload.flags & NEEDS_CHECKSUM else [frame]
     layout = _Layout.find(offload, frame, kind)
     return None if layout is None else layout.cut(offload.segment_size)
 
@@ -93,7 +94,7 @@ class _Layout:
         network = network_offset(frame)
         transport = offload.checksum_start
         shortest = 20 if kind != _GSO_UDP else 8
-        if kind not in (_GSO_TCPV4, _GSO_TCPV6, _GSO_UDP) or not offload.segment_size:
+        if kind not in (TCPV4, TCPV6, _GSO_UDP) or not offload.segment_size:
             return None
         if not network + 20 <= transport <= len(frame) - shortest:
             return None
@@ -176,13 +177,13 @@ def unfinished(frame: bytes, mtu: int) -> Offload | None:
     pseudo = (ones_sum(addresses) + protocol + end - transport) % 0xFFFF
     if _SHORT.unpack_from(frame, transport + offset)[0] % 0xFFFF != pseudo:
         return None
-    left = Offload(_NEEDS_CHECKSUM, _GSO_NONE, 0, 0, transport, offset)
+    left = Offload(NEEDS_CHECKSUM, _GSO_NONE, 0, 0, transport, offset)
     if end - network <= mtu or protocol != _TCP:
         return left
     payload = transport + (frame[transport + 12] >> 4) * 4
     if payload < transport + 20 or payload - network >= mtu:
         return None
-    kind = _GSO_TCPV4 if len(addresses) == 8 else _GSO_TCPV6
+    kind = TCPV4 if len(addresses) == 8 else TCPV6
     kind |= _GSO_ECN if frame[transport + 13] & _CWR else 0
     return left._replace(
         gso_type=kind, header_length=payload, segment_size=mtu - (payload - network)
@@ -214,6 +215,6 @@ def _transport(frame: bytes, network: int) -> tuple[int, int, bytes, int] | None
 def _is_network_header(header: bytes, kind: int) -> bool:
     """Whether the bytes before the transport header are the IP header that the kind names."""
     version = header[0] >> 4
-    if version == 4 and kind != _GSO_TCPV6:
+    if version == 4 and kind != TCPV6:
         return (header[0] & 0x0F) * 4 == len(header)
-    return version == 6 and kind != _GSO_TCPV4 and len(header) >= 40
+    return version == 6 and kind != TCPV4 and len(header) >= 40

@@ -10,9 +10,10 @@ import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vtep import offload
+from vtep.coalesce import joined
 from vtep.drops import DropReason
 from vtep.errors import StartError
 from vtep.ethernet import tag
@@ -111,7 +112,19 @@ class PacketPort:
 
     def write(self, vlan: int | None, frame: bytes) -> DropReason | None:
         """Hand a frame over, tagged with `vlan`; the reason if it could not be."""
-        left = offload.unfinished(frame, self.mtu)
+        return self._hand_over(vlan, frame, offload.unfinished(frame, self.mtu))
+
+    def write_run(self, vlan: int | None, frames: Sequence[bytes]) -> list[DropReason | None]:
+        """Hand over the frames of one run, together if they can be; for each as `write` does."""
+        together = joined(frames) if len(frames) > 1 else None
+        if together is None:
+            return [self.write(vlan, frame) for frame in frames]
+        left, whole = together
+        return [self._hand_over(vlan, whole, left)] * len(frames)
+
+    def _hand_over(
+        self, vlan: int | None, frame: bytes, left: offload.Offload | None
+    ) -> DropReason | None:
         if vlan is None:
             parts = [_NO_OFFLOAD if left is None else offload.pack(left), frame]
         else:

@@ -1,0 +1,174 @@
+"""TCP segments put together: cut again, they are the very same bytes; or they stay apart."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from vtep.coalesce import Run, follows, joined
+from vtep.offload import TCPV4, TCPV6, Offload, finish
+from vtep.wire import ones_sum
+
+MACS = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")  # given, so that Scapy asks nobody
+ENDS = {
+    4: IP(src="10.0.0.1", dst="10.0.0.2", flags="DF", id=65_534),
+    6: IPv6(src="2001:db8::1", dst="2001:db8::2", fl=7),
+}
+TRANSPORT = {4: 34, 6: 54}
+SEQUENCE = 0xFFFFFF00  # numbers wrap, as that of the IPv4 packet does
+TIMES = [("NOP", None), ("NOP", None), ("Timestamp", (7, 8))]
+
+
+def segments(version: int, payload: bytes, size: int, flags: str = "PA") -> list[bytes]:
+    """What a VM's super-frame is cut into before it goes into a tunnel."""
+    tcp = TCP(sport=5, dport=6, seq=SEQUENCE, ack=9, flags=flags, options=TIMES)
+    frame = bytes(MACS / ENDS[version] / tcp / payload)
+    kind = TCPV4 if version == 4 else TCPV6
+    at = TRANSPORT[version]
+    cut = finish(Offload(1, kind, at + 32, size, at, 16), frame)
+    assert cut is not None
+    return cut
+
+
+def runs(frames: list[bytes]) -> list[list[bytes]]:
+    """The frames as runs."""
+    run, found = Run(), list[list[bytes]]()
+    for frame in frames:
+        if not run.take(frame):
+            run.end()
+            assert run.take(frame)
+            found.append([])
+        elif not found:
+            found.append([])
+        found[-1].append(frame)
+    return found
+
+
+def summed(frame: bytes, version: int) -> bytes:
+    """The frame with right checksums."""
+    done, at = bytearray(frame), TRANSPORT[version]
+    if version == 4:
+        done[24:26] = bytes(2)
+        done[24:26] = (0xFFFF - ones_sum(done[14:34])).to_bytes(2, "big")
+    done[at + 16 : at + 18] = bytes(2)
+    addresses = bytes(done[26:34] if version == 4 else done[22:54])
+    total = ones_sum(addresses + struct.pack("!HH", 6, len(done) - at) + done[at:])
+    done[at + 16 : at + 18] = (0xFFFF - total).to_bytes(2, "big")
+    return bytes(done)
+
+
+def changed(place: int, bits: int) -> Callable[[bytes], bytes]:
+    """Turns bits of one byte."""
+    return lambda frame: frame[:place] + bytes([frame[place] ^ bits]) + frame[place + 1 :]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@given(payload=st.binary(min_size=2, max_size=4000), size=st.integers(1, 1400))
+def test_a_super_frame_is_cut_into_the_bytes_it_was_made_of(
+    version: int, payload: bytes, size: int
+) -> None:
+    for run in runs(segments(version, payload, max(size, len(payload) // 40))):
+        together = joined(run) if len(run) > 1 else None
+        if together is not None:
+            assert finish(*together) == run
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_whole_super_frame_is_one_run(version: int) -> None:
+    frames = segments(version, bytes(range(256)) * 20, 1000)
+    assert [len(run) for run in runs(frames)] == [6]
+    together = joined(frames)
+    assert together is not None
+    assert finish(*together) == frames
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_super_frame_is_no_longer_than_an_ip_packet(version: int) -> None:
+    first = segments(version, bytes(60_000), 1350)
+    frames = list(first)
+    for number in range(1, 60):  # a stream that goes on: nothing but the length ends the run
+        frame = bytearray(first[0])
+        struct.pack_into("!I", frame, TRANSPORT[version] + 4, SEQUENCE + 1350 * number & 0xFFFFFFFF)
+        if version == 4:
+            struct.pack_into("!H", frame, 18, 65_534 + number & 0xFFFF)
+        frames[number:] = [summed(bytes(frame), version)]
+    found = runs(frames)
+    assert len(found) == 2
+    for run in found:
+        together = joined(run)
+        assert together is not None
+        assert len(together[1]) <= 65_535
+        assert finish(*together) == run
+
+
+OTHERS = {
+    "another receiver's MAC": (changed(5, 1), changed(5, 1)),
+    "a mark of congestion": (changed(15, 3), changed(15, 0x30)),
+    "another hop limit": (changed(22, 1), changed(21, 1)),
+    "another sender": (changed(29, 4), changed(37, 4)),
+    "another port": (changed(35, 1), changed(55, 1)),
+    "another sequence": (changed(41, 1), changed(61, 1)),
+    "another acknowledgement": (changed(45, 1), changed(65, 1)),
+    "the end of the stream": (changed(47, 0x01), changed(67, 0x01)),
+    "an echo of congestion": (changed(47, 0x40), changed(67, 0x40)),
+    "another window": (changed(49, 1), changed(69, 1)),
+    "an urgent byte": (changed(53, 1), changed(73, 1)),
+    "another time stamp": (changed(61, 1), changed(81, 1)),
+    "padding": (lambda frame: frame[:-1], lambda frame: frame[:-1]),
+}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_differs_is_not_put_together(version: int, what: str) -> None:
+    first, second = segments(version, bytes(2000), 1000)
+    assert follows(first, second)
+    assert not follows(first, OTHERS[what][version == 6](second))
+
+
+@pytest.mark.parametrize("place", [18, 20])
+def test_another_number_and_a_fragment_are_not_put_together(place: int) -> None:
+    first, second = segments(4, bytes(2000), 1000)
+    assert not follows(first, changed(place, 0x20)(second))
+    fragment = changed(20, 0x20)
+    assert not follows(fragment(first), fragment(second))
+
+
+def test_nothing_comes_behind_a_push() -> None:
+    first, second = segments(4, bytes(2000), 1000)
+    assert not follows(changed(47, 0x08)(first), second)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_wrong_checksum_is_left_for_the_receiver_to_see(version: int, number: int) -> None:
+    frames = segments(version, bytes(3000), 1000)
+    assert joined(frames) is not None
+    frames[number] = changed(len(frames[number]) - 1, 1)(frames[number])
+    assert [len(run) for run in runs(frames)] == [3]
+    assert joined(frames) is None
+
+
+def test_a_wrong_ipv4_checksum_is_left_for_the_receiver_to_see() -> None:
+    frames = segments(4, bytes(3000), 1000)
+    frames[1] = changed(24, 1)(frames[1])
+    assert joined(frames) is None
+
+
+@given(before=st.binary(max_size=120), frame=st.binary(max_size=120))
+def test_no_bytes_raise(before: bytes, frame: bytes) -> None:
+    run = Run()
+    for each in (before, frame, before):
+        if not run.take(each):
+            run.end()
+    for cut in range(0, 120, 3):
+        first, second = segments(4, bytes(200), 100)
+        assert not follows(first[:cut], second)
+        assert not follows(first, second[:cut])
