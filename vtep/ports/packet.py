@@ -16,7 +16,7 @@ from vtep import offload
 from vtep.coalesce import joined
 from vtep.drops import DropReason
 from vtep.errors import StartError
-from vtep.ethernet import tag
+from vtep.ethernet import HEADER_LENGTH, tag
 
 Frame = tuple[int | None, bytes]  # (VLAN of the tag it bore, frame without that tag)
 
@@ -116,7 +116,8 @@ class PacketPort:
 
     def write_run(self, vlan: int | None, frames: Sequence[bytes]) -> list[DropReason | None]:
         """Hand over the frames of one run, together if they can be; for each as `write` does."""
-        together = joined(frames) if len(frames) > 1 else None
+        fits = len(frames[0]) <= self.mtu + HEADER_LENGTH  # each by itself: cut, it must pass
+        together = joined(frames) if len(frames) > 1 and fits else None
         if together is None:
             return [self.write(vlan, frame) for frame in frames]
         left, whole = together
