@@ -9,33 +9,55 @@ import socket
 import sys
 from typing import Any
 
-_VNI = ("--vni", {"type": int})
+_VNI = ("--vni", {"type": int, "help": "this VNI alone"})
+_ALL_OF = {"action": "append", "dest": "remotes", "metavar": "ADDRESS"}
+_TAGS = {"choices": ("strip", "carry"), "help": "what becomes of a VM's own 802.1Q tags"}
 _WORDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
     "ready": ("ready", []),
     "fdb": ("fdb", [_VNI]),
     "groups": ("groups", []),
     "stats": ("stats", []),
-    "events": ("events", [("--initial", {"action": "store_true"})]),
-    "flush": ("flush", [_VNI, ("--mac", {})]),
+    "events": (
+        "events",
+        [("--initial", {"action": "store_true", "help": "first what holds already"})],
+    ),
+    "flush": ("flush", [_VNI, ("--mac", {"help": "this MAC alone"})]),
     "vni add": (
         "vni_add",
-        [("vni", {"type": int}), ("group", {}), ("--vlan", {"type": int}), ("--port", {})],
+        [
+            ("vni", {"type": int}),
+            ("group", {"nargs": "?", "help": "floods go there; or give --remote"}),
+            ("--remote", {**_ALL_OF, "help": "floods go to this VTEP; may be repeated"}),
+            ("--vlan", {"type": int, "help": "of the port; left out: untagged frames"}),
+            ("--port", {"help": "interface; may be left out where there is one"}),
+            ("--inner-tags", _TAGS),
+            ("--suppress-arp", {"action": "store_true", "help": "answer ARP for remote VMs"}),
+        ],
     ),
     "vni del": ("vni_del", [("vni", {"type": int})]),
-    "static add": ("static_add", [("vni", {"type": int}), ("mac", {}), ("remote", {})]),
+    "static add": (
+        "static_add",
+        [
+            ("vni", {"type": int}),
+            *(("mac", {}), ("remote", {})),
+            ("--add", {"action": "store_true", "help": "one remote more for the MAC"}),
+        ],
+    ),
     "static del": ("static_del", [("vni", {"type": int}), ("mac", {})]),
+    "stop": ("stop", []),
 }
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Send one request and print the answer as JSON; 0 done, 1 refused or unreachable, 2 usage."""
-    options = vars(_parser().parse_args())
+    options = vars(_parser().parse_args(words))
     path, command = options.pop("socket"), options.pop("command")
     options.pop("word", None)
     if path is None:
         print("vtep.ctl: --socket PATH or $VXLAB_VTEP_SOCKET is wanted", file=sys.stderr)
         return 2
-    request = {"do": command, **{key: value for key, value in options.items() if value is not None}}
+    given = {key: value for key, value in options.items() if value not in (None, False)}
+    request = {"do": command, **given}
     try:
         return _ask(path, request)
     except OSError as error:
