@@ -18,6 +18,7 @@ from topologies.lab.enter import become_observer, enter_network
 from topologies.lab.errors import UsageError
 from topologies.lab.handle import Lab
 from topologies.lab.namespaces import CLONE_NEWNET, setns
+from vtep.fastpath.tap import NAME_PREFIX
 
 ETH_P_ALL = 3
 _SOL_PACKET = 263
@@ -94,15 +95,20 @@ def _with_tag(data: bytes, auxdata: bytes) -> bytes:
 
 
 def _interfaces(node: str, kind: str) -> list[str]:
-    """A node's links, from inside its namespace."""
+    """A node's interfaces that may be captured, from inside its namespace."""
     names = [name for _, name in socket.if_nameindex() if name != "lo"]
     if kind in ("bridge", "switch"):
         names = [name for name in names if name.startswith(f"{node}-eth")]
     return sorted(names)
 
 
+def _links(interfaces: list[str]) -> list[str]:
+    """Those on which packets travel; an agent's TAPs show a second time what its links showed."""
+    return [name for name in interfaces if not name.startswith(NAME_PREFIX)]
+
+
 def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
-    """Open taps on (node, interface) pairs; interface None means all of the node's.
+    """Open taps on (node, interface) pairs; interface None means all of the node's links.
 
     This process takes the lab's rights for good: a lab of an ordinary user has a user namespace,
     and from there no way leads back to the network namespace this process had.
@@ -117,7 +123,7 @@ def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
         there = _interfaces(row["name"], row["kind"])
         if interface is not None and interface not in there:
             raise UsageError(f"{row['name']}:{interface}: allowed: {', '.join(there)}")
-        taps += [Tap(row["name"], name) for name in ([interface] if interface else there)]
+        taps += [Tap(row["name"], name) for name in ([interface] if interface else _links(there))]
     with contextlib.suppress(PermissionError):
         setns(home, CLONE_NEWNET)
     os.close(home)

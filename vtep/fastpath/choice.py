@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from vtep.config import Config
 from vtep.errors import StartError
-from vtep.fastpath.libbpf import Program
+from vtep.fastpath.libbpf import Program, detach_leftovers
 from vtep.fastpath.path import OBJECT, FastPath
 from vtep.options import Options
 from vtep.ports.packet import PacketPort
@@ -65,21 +65,18 @@ def open_fast_path(
 
     StartError where `datapath = "ebpf"` was asked for and cannot be.
     """
-    if config.datapath == PYTHON:
-        return None, Choice(PYTHON, "asked for")
-    lacking = hindrance(config) or machine_lacks()
+    lacking = "asked for" if config.datapath == PYTHON else hindrance(config) or machine_lacks()
     if lacking is None:
         try:
-            return _attached(config, options, underlay, ports), Choice(EBPF, _why(config))
+            path = _attached(config, options, underlay, ports)
+            asked = config.datapath == EBPF
+            return path, Choice(EBPF, "asked for" if asked else "the kernel takes the program")
         except OSError as error:
             lacking = _words(error)
     if config.datapath == EBPF:
         raise StartError(f"datapath = 'ebpf': {lacking}")
+    detach_leftovers([underlay.index, *(port.index for port in ports)])
     return None, Choice(PYTHON, lacking)
-
-
-def _why(config: Config) -> str:
-    return "asked for" if config.datapath == EBPF else "the kernel takes the program"
 
 
 def _attached(

@@ -15,7 +15,7 @@ from pathlib import Path
 _LIBRARY = "libbpf.so.1"
 _INGRESS = 1
 _REPLACE = 1
-_HANDLE, _PRIORITY = 1, 1
+_HANDLE = _PRIORITY = 0x7678  # ours among the filters that others may have there
 
 
 class _TcHook(ctypes.Structure):
@@ -71,6 +71,22 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
+def _hook(ifindex: int) -> tuple[_TcHook, _TcOptions]:
+    hook = _TcHook(ctypes.sizeof(_TcHook), ifindex, _INGRESS)
+    return hook, _TcOptions(ctypes.sizeof(_TcOptions), handle=_HANDLE, priority=_PRIORITY)
+
+
+def detach_leftovers(ifindices: list[int]) -> None:
+    """Detach what a program of ours that died has left attached."""
+    try:
+        library = load_library()
+    except OSError:
+        return  # without the library nothing was ever attached
+    for ifindex in ifindices:
+        hook, options = _hook(ifindex)
+        library.bpf_tc_detach(ctypes.byref(hook), ctypes.byref(options))
+
+
 class Program:
     """One compiled object: its maps and programs, and where they are attached."""
 
@@ -118,7 +134,7 @@ class Program:
     def attach(self, name: str, ifindex: int) -> None:
         """Run a program on all that an interface receives, in place of what ran there as ours."""
         found = self._library.bpf_object__find_program_by_name(self._object, name.encode())
-        hook, options = self._hook(ifindex)
+        hook, options = _hook(ifindex)
         created = self._library.bpf_tc_hook_create(ctypes.byref(hook))
         if created not in (0, -errno.EEXIST):
             self._fail("attach (clsact)", created)
@@ -128,15 +144,10 @@ class Program:
         self._check(f"attach {name}", attached)
         self._hooks.append((ifindex, created == 0))
 
-    def _hook(self, ifindex: int) -> tuple[_TcHook, _TcOptions]:
-        hook = _TcHook(ctypes.sizeof(_TcHook), ifindex, _INGRESS)
-        size = ctypes.sizeof(_TcOptions)
-        return hook, _TcOptions(size, handle=_HANDLE, priority=_PRIORITY)
-
     def close(self) -> None:
         """Detach everything and let go of the maps."""
         for ifindex, created in self._hooks:
-            hook, options = self._hook(ifindex)
+            hook, options = _hook(ifindex)
             self._library.bpf_tc_detach(ctypes.byref(hook), ctypes.byref(options))
             if created:
                 self._library.bpf_tc_hook_destroy(ctypes.byref(hook))

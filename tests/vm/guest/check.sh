@@ -15,4 +15,5 @@ grep -q 's1-eth1' /tmp/datapath
 echo "vxlab-check: the labs ran on the kernel's datapath"
 
 make net ARGS="tests/net/test_three_vteps.py tests/net/test_two_tenants.py tests/net/test_interop.py \
-    tests/net/test_side_by_side.py tests/net/test_demo.py"
+    tests/net/test_side_by_side.py tests/net/test_demo.py tests/net/test_fast_path.py"
+make net ARGS="tests/net/test_datapaths.py -k random"
