@@ -18,7 +18,6 @@ from topologies.lab.enter import become_observer, enter_network
 from topologies.lab.errors import UsageError
 from topologies.lab.handle import Lab
 from topologies.lab.namespaces import CLONE_NEWNET, setns
-from vtep.fastpath.tap import NAME_PREFIX
 
 ETH_P_ALL = 3
 _SOL_PACKET = 263
@@ -30,6 +29,7 @@ _AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 _TIMESPEC = struct.Struct("=qq")
 _RECEIVE_BUFFER = 16 << 20
 _LARGEST = 1 << 17
+_AGENTS_TAP = "vxtap"  # the beginning of the names that vtep.fastpath.tap gives
 
 INBOUND, OUTBOUND = 1, 2  # as in pcapng's direction flag
 
@@ -104,7 +104,7 @@ def _interfaces(node: str, kind: str) -> list[str]:
 
 def _links(interfaces: list[str]) -> list[str]:
     """Those on which packets travel; an agent's TAPs show a second time what its links showed."""
-    return [name for name in interfaces if not name.startswith(NAME_PREFIX)]
+    return [name for name in interfaces if not name.startswith(_AGENTS_TAP)]
 
 
 def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:

@@ -18,7 +18,6 @@ from vtep.drops import DropReason
 from vtep.ethernet import is_tagged
 from vtep.ports.packet import Frame
 
-NAME_PREFIX = "vxtap"
 _TUN = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
@@ -42,7 +41,7 @@ class Tap:
         """Make it; OSError if the machine forbids it."""
         self._fd = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            request = _FLAGS.pack(f"{NAME_PREFIX}%d".encode(), _IFF_TAP | _IFF_NO_PI)
+            request = _FLAGS.pack(b"vxtap%d", _IFF_TAP | _IFF_NO_PI)
             self.name = _name(fcntl.ioctl(self._fd, _TUNSETIFF, request))
             self._configure()
         except OSError:
