@@ -53,6 +53,8 @@ class Agent:
         kind = Ipv6Underlay if is_ipv6(underlay.local) else Ipv4Underlay
         self._underlay: Underlay = kind(underlay.interface, underlay.local, underlay.port, say)
         self._ports = [PacketPort(interface) for interface in config.ports]
+        if not underlay.udp_checksum:
+            self._underlay.accept_zero_checksums()
         options = _options(config, self._underlay.mtu)
         self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
         self.core = Core(options, None if self._fast is None else self._fast.mirror)

@@ -5,10 +5,10 @@ control = "/run/vtep/hv1.sock"  default: none, and then vtep.ctl has nothing to 
 datapath = "auto"               "ebpf": the kernel's or none; "python"; auto: ebpf where it can be
 [underlay]
 interface = "eth0"              the NIC that carries the tunnels
-local = "192.0.2.11"            its IPv4 address, the outer source of all packets
+local = "192.0.2.11"            its IP address, the outer source of all packets
 port = 4789                     UDP destination port (RFC 7348 section 5)
 ttl = 64                        outer TTL, of multicast too
-udp_checksum = false            compute the outer UDP checksum; zero otherwise
+udp_checksum = false            compute the outer UDP checksum; default over IPv6: true
 source_ports = [49152, 65535]   range of the outer source port
 strict = false                  drop packets with reserved bits set
 offload = true                  false: the NIC gets no super-frames (some switches take none)
@@ -224,16 +224,18 @@ class _Table:
 
 
 def _underlay(table: _Table) -> UnderlayConfig:
+    interface = text("underlay.interface", table.take("interface"))
+    local = address("underlay.local", table.take("local"))
     config = UnderlayConfig(
-        interface=text("underlay.interface", table.take("interface")),
-        local=address("underlay.local", table.take("local")),
+        interface=interface,
+        local=local,
         port=whole("underlay.port", table.take("port", PORT), 1, 65535),
         ttl=_inherited("underlay.ttl", table.take("ttl", 64), 1, 255),
         dscp=_inherited("underlay.tos", table.take("tos", 0), 0, 252),
         df=flag("underlay.df", table.take("df", True)),
         icmp_too_big=flag("underlay.icmp_too_big", table.take("icmp_too_big", True)),
         trusted=addresses("underlay.trusted", table.take("trusted", [])),
-        udp_checksum=flag("underlay.udp_checksum", table.take("udp_checksum", False)),
+        udp_checksum=flag("underlay.udp_checksum", table.take("udp_checksum", is_ipv6(local))),
         source_ports=_range(table.take("source_ports", [FIRST_SOURCE_PORT, LAST_SOURCE_PORT])),
         strict=flag("underlay.strict", table.take("strict", False)),
         offload=flag("underlay.offload", table.take("offload", True)),

@@ -18,7 +18,7 @@ class Options:
     df: bool = True
     icmp_too_big: bool = True
     trusted: frozenset[str] = frozenset()  # remotes whose packets are accepted; empty: all
-    udp_checksum: bool = False
+    udp_checksum: bool = False  # RFC 8200 section 8.1 asks for it over IPv6
     source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
     strict: bool = False
     ageing_s: float = 300.0

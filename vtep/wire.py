@@ -72,7 +72,7 @@ def encapsulate(
 ) -> bytearray:
     """Put a frame behind an outer header, and patch what differs from packet to packet.
 
-    ttl: another than the header has, or None. checksum: compute that of UDP (always over IPv6).
+    ttl: another than the header has, or None. checksum: compute that of UDP; zero otherwise.
     """
     packet = bytearray(header)
     packet += frame
@@ -89,7 +89,7 @@ def encapsulate(
         packet[8 if udp == _IPV4_LENGTH else 7] = ttl
     _LENGTH.pack_into(packet, udp, source_port)
     _LENGTH.pack_into(packet, udp + 4, length)
-    if checksum or udp == _IPV6_LENGTH:
+    if checksum:
         _LENGTH.pack_into(packet, udp + 6, _udp_checksum(packet, udp))
     return packet
 

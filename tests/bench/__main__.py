@@ -39,7 +39,6 @@ def main() -> int:
     repeats = 1 if given.quick else given.repeats
     found = report.read()
     failed = _measure(chosen, repeats, given.quick, found)
-    report.write(found)
     print(json.dumps(found, indent=1) if given.json else report.goals_told(found))
     for line in failed:
         print(f"bench: {line}", file=sys.stderr)
@@ -57,6 +56,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(chosen: list[str], repeats: int, quick: bool, found: Found) -> list[str]:
+    """Measure, writing down each part as soon as it is done; what could not be measured."""
     failed: list[str] = []
     over_beds = [name for name in chosen if name in OVER_A_BED]
     if over_beds:
@@ -64,19 +64,24 @@ def _measure(chosen: list[str], repeats: int, quick: bool, found: Found) -> list
         for way, figures in fresh.items():
             found.setdefault("ways", {}).setdefault(way, {}).update(figures)
         failed += lacking
-    if "tables" in chosen:
-        sizes = tables.SIZES[:-1] if quick else tables.SIZES
-        found["tables"] = {str(size): tables.rows(size) for size in sizes}
-    if "flood" in chosen:
-        found["flood"] = tables.flood()
-    if "labs" in chosen:
-        sizes = labs.SIZES[:1] if quick else labs.SIZES
-        found["labs"] = {str(n): _median_of(lambda n=n: labs.starts(n), repeats) for n in sizes}
-    if "lab-tcp" in chosen:
-        ways = {way: _median_of(lambda way=way: labs.lab_tcp(way), repeats)
-                for way in ("ebpf", "python")}  # fmt: skip
-        found["lab_tcp"] = {key: value for each in ways.values() for key, value in each.items()}
+        report.write(found)
+    for name in BY_ITSELF:
+        if name in chosen:
+            found[name.replace("-", "_")] = _by_itself(name, repeats, quick)
+            report.write(found)
     return failed
+
+
+def _by_itself(name: str, repeats: int, quick: bool) -> Found:
+    if name == "tables":
+        return {str(size): tables.rows(size) for size in tables.SIZES[: -1 if quick else None]}
+    if name == "flood":
+        return tables.flood()
+    if name == "labs":
+        sizes = labs.SIZES[: 1 if quick else None]
+        return {str(n): _median_of(lambda n=n: labs.starts(n), repeats) for n in sizes}
+    ways = [_median_of(lambda way=way: labs.lab_tcp(way), repeats) for way in ("ebpf", "python")]
+    return {key: value for way in ways for key, value in way.items()}
 
 
 def _median_of(measure: Callable[[], wire.Figures], repeats: int) -> wire.Figures:

@@ -10,6 +10,7 @@ from tests.support.differential import compare
 from topologies.conformance.candidate import PYTHON, Candidate
 from topologies.conformance.catalogue import rows_of
 from topologies.conformance.session import judge_all
+from topologies.conformance.setups import BASE, SIX_ZERO, Setup
 from topologies.conformance.verdict import Verdict
 from vtep.fastpath.choice import machine_lacks
 
@@ -18,21 +19,22 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def claim_equal(seed: int, frames: int) -> None:
-    said = compare(seed, frames)
+def claim_equal(setup: Setup, seed: int, frames: int) -> None:
+    said = compare(setup, seed, frames)
     found = re.match(rf"equal: {frames} frames, seed {seed}, fast (\d+), in Python 0$", said)
     assert found, said
     assert int(found[1]) > frames / 5  # enough of them never left the kernel to mean something
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_random_traffic_has_the_same_outcome_on_both(seed: int) -> None:
-    claim_equal(seed, 2_000)
+@pytest.mark.parametrize(("setup", "seed"), [(BASE, 1), (BASE, 2), (SIX_ZERO, 3)])
+def test_random_traffic_has_the_same_outcome_on_both(setup: Setup, seed: int) -> None:
+    claim_equal(setup, seed, 2_000)
 
 
 @pytest.mark.slow
-def test_much_random_traffic_has_the_same_outcome_on_both() -> None:
-    claim_equal(seed=7, frames=100_000)
+@pytest.mark.parametrize("setup", [BASE, SIX_ZERO])
+def test_much_random_traffic_has_the_same_outcome_on_both(setup: Setup) -> None:
+    claim_equal(setup, seed=7, frames=100_000)
 
 
 def test_the_verdicts_are_the_same_on_both() -> None:

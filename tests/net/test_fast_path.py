@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -115,6 +116,26 @@ def test_an_agent_in_python_takes_away_what_a_dead_one_left_attached(short: Runn
     assert counters(short, "hv1")["fast"] == 0
     for interface in ("hv1-eth0", "hv1-trunk"):
         assert "bpf" not in short.run("hv1", "tc", "filter", "show", "dev", interface, "ingress")
+
+
+def test_over_ipv6_where_vteps_agree_on_zero_checksums() -> None:
+    """The kernel's own vxlan device among them, told the same."""
+    settings = ("datapath=ebpf", "underlay=ipv6", "udp_checksum=false", "vtep.hv3=linux")
+    with lab("three_vteps", "t-fast6", *settings) as running:
+        for address in ("10.0.0.2", "10.0.0.3"):
+            running.ping("A", address)
+            before = counters(running, "hv1")["fast"]
+            running.ping("A", address, count=20)
+            assert counters(running, "hv1")["fast"] - before >= 40
+        assert tcp_gbit_s(running) > 0
+
+
+def tcp_gbit_s(lab: RunningLab) -> float:
+    """What a second of TCP from A to B carries."""
+    lab.run("B", "iperf3", "-s", "-1", "-D")
+    eventually(lambda: _assert_in(":5201", lab.run("B", "ss", "-ltn")))
+    said = json.loads(lab.run("A", "iperf3", "-J", "-t", "1", "-c", "10.0.0.2"))
+    return float(said["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
 def _assert_in(part: str, whole: str) -> None:

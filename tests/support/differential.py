@@ -17,26 +17,29 @@ from typing import Any
 from tests.support.traffic import Traffic
 from topologies.conformance.bench import Bench, Seen
 from topologies.conformance.candidate import Candidate
-from topologies.conformance.setups import BASE
+from topologies.conformance.setups import Setup
 from topologies.lab import sandbox
 
 BATCH = 50
 _TABLES_EVERY = 10  # batches
+_TOLD = 400  # characters of what differs
 _ELSEWHERE = ("underlay_overrun", "udp_checksum")  # who verifies a checksum differs by data path
 
 
-def compare(seed: int, frames: int) -> str:
+def compare(setup: Setup, seed: int, frames: int) -> str:
     """Run the comparison in a sandbox; what it said, which begins with "equal" if all was."""
     with tempfile.TemporaryDirectory(prefix="vxlab-differential-") as name:
         log, said = Path(name) / "log", Path(name) / "said"
         log.touch()
-        keeper, _ = sandbox.start(lambda: _main(seed, frames, Path(name)), Path(name), False, log)
+        keeper, _ = sandbox.start(
+            lambda: _main(setup, seed, frames, Path(name)), Path(name), False, log
+        )
         os.waitpid(keeper, 0)
         return said.read_text() if said.exists() else log.read_text()
 
 
-def _main(seed: int, frames: int, directory: Path) -> int:
-    with _bench("ebpf", directory) as kernel, _bench("python", directory) as python:
+def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
+    with _bench(setup, "ebpf", directory) as kernel, _bench(setup, "python", directory) as python:
         difference = _first_difference(Traffic(seed, kernel), kernel, python, frames)
         fast = sum(row["fast_path"] for row in kernel.ask("stats"))
         slow = sum(row["fast_path"] for row in python.ask("stats"))
@@ -46,9 +49,9 @@ def _main(seed: int, frames: int, directory: Path) -> int:
 
 
 @contextmanager
-def _bench(datapath: str, directory: Path) -> Iterator[Bench]:
+def _bench(setup: Setup, datapath: str, directory: Path) -> Iterator[Bench]:
     command = (sys.executable, "-m", "vtep", "--datapath", datapath)
-    bench = Bench(BASE, Candidate(datapath, command), directory, lambda sighting: None)
+    bench = Bench(setup, Candidate(datapath, command), directory, lambda sighting: None)
     try:
         yield bench
     finally:
@@ -98,6 +101,6 @@ def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:
 
 
 def _told(kernel: Counter[Any], python: Counter[Any]) -> str:
-    return (
-        f"only in the kernel: {list(kernel - python)[:3]}; in Python: {list(python - kernel)[:3]}"
-    )
+    ways = (kernel - python, python - kernel)
+    first = [[str(each)[:_TOLD] for each in list(way)[:3]] for way in ways]
+    return f"only in the kernel: {first[0]}; in Python: {first[1]}"

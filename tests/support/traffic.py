@@ -13,7 +13,7 @@ from random import Random
 from topologies.conformance import frames
 from topologies.conformance.bench import Bench
 
-STRANGER = "192.0.2.77"  # a VTEP nobody has heard of
+STRANGER4, STRANGER6 = "192.0.2.77", "2001:db8::77"  # a VTEP nobody has heard of
 UNKNOWN_VNI = 4_242
 _STATIONS = 16
 _MOVES = 0.1  # how often something moves
@@ -28,6 +28,7 @@ class Traffic:
         """bench: names the addresses; every bench of the same setup will take the traffic."""
         self.random = Random(seed)
         self._bench = bench
+        self._stranger = STRANGER6 if bench.setup.ipv6 else STRANGER4
         stations = [f"02:aa:00:00:00:{number:02x}" for number in range(_STATIONS)]
         self._homes = {
             station: None if number % 2 else bench.remotes[number // 2 % len(bench.remotes)]
@@ -97,7 +98,7 @@ class Traffic:
     def _place(self, source: str) -> str:
         home = self._homes[source]
         if home is None or self.random.random() < _MOVES:
-            return self.random.choice((*self._bench.remotes, STRANGER))
+            return self.random.choice((*self._bench.remotes, self._stranger))
         return home
 
     def _packet(self, places: dict[str, str], destinations: list[str]) -> bytes:

@@ -112,7 +112,9 @@ COMMON = (
     Option("limit", whole(1, 10_000_000), 65_536, "MACs a VNI may learn", True),
     Option("group", GROUP, None, "another multicast group for all segments", True),
     Option("ttl", whole(1, 255), 64, "outer TTL", True),
-    Option("udp_checksum", FLAG, False, "compute the outer UDP checksum", True),
+    Option(
+        "udp_checksum", FLAG, None, "compute the outer UDP checksum; unset: over IPv6 only", True
+    ),
     Option("strict", FLAG, False, "drop packets with reserved VXLAN bits set", True),
     Option("ipv6", FLAG, False, "let the VMs speak IPv6 (and send its periodic noise)"),
     Option("vm_mtu", whole(576, 9000), 1500, "MTU of the VMs' interfaces"),

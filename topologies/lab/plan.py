@@ -129,9 +129,9 @@ class Hypervisor:
             f"interface = {_quoted(self.interface)}",
             f"local = {_quoted(self.underlay)}",
             f"ttl = {self.options['ttl']}",
-            f"udp_checksum = {_flag(self.options['udp_checksum'])}",
             f"strict = {_flag(self.options['strict'])}",
             f"offload = {_flag(self.offload)}",
+            *self._checksum_line(),
             "[fdb]",
             f"ageing_s = {self.options['ageing']}",
             f"limit = {self.options['limit']}",
@@ -141,6 +141,10 @@ class Hypervisor:
         for vni, (slot, segment) in sorted(self.vlans.items()):
             lines += self._segment_lines(vni, slot, segment)
         return "\n".join(lines) + "\n"
+
+    def _checksum_line(self) -> list[str]:
+        asked = self.options["udp_checksum"]
+        return [] if asked is None else [f"udp_checksum = {_flag(asked)}"]
 
     def _segment_lines(self, vni: int, slot: int, segment: Segment) -> list[str]:
         trunk, offset = divmod(slot, LAST_VLAN)

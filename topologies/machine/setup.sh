@@ -122,13 +122,16 @@ fast_path_key() { sha256sum "$fast_path"/*.[ch] "$here/setup.sh" | cut -d ' ' -f
 
 # Without it agents forward in Python, so a compiler that fails is told, and stops nothing.
 build_fast_path() {
-    local object=$fast_path/vxlan.bpf.o
-    rm -f "$object"
-    # The packet's headers are not aligned, and x86 and arm64 do not mind.
-    clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
-        -I "/usr/include/$(uname -m)-linux-gnu" \
-        -c "$fast_path/vxlan.bpf.c" -o "$object" >>"$log" 2>&1 </dev/null 9>&- ||
-        say "the eBPF program does not compile here (see $log): agents will forward in Python"
+    local family
+    rm -f "$fast_path"/*.bpf.o
+    for family in 4 6; do
+        # The packet's headers are not aligned, and x86 and arm64 do not mind.
+        clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
+            -I "/usr/include/$(uname -m)-linux-gnu" -D "UNDERLAY=$family" \
+            -c "$fast_path/vxlan.bpf.c" -o "$fast_path/vxlan$family.bpf.o" \
+            >>"$log" 2>&1 </dev/null 9>&- ||
+            say "the eBPF program does not compile here (see $log): agents will forward in Python"
+    done
     fast_path_key >"$venv/.fast_path"
 }
 

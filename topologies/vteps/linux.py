@@ -81,10 +81,9 @@ class LinuxVtep(VtepService):
             "vxlan_ageing": self.ageing_s,
             "vxlan_learning": True,
             "vxlan_limit": self.config.get("fdb", {}).get("limit", 65_536),
-            "vxlan_udp_csum": int(self.underlay.get("udp_checksum", False)),
-            # Over IPv6 always: RFC 8200 section 8.1, and our agent takes nothing else.
-            "vxlan_udp_zero_csum6_tx": 0,
-            "vxlan_udp_zero_csum6_rx": 0,
+            "vxlan_udp_csum": int(self.checksums),
+            "vxlan_udp_zero_csum6_tx": int(not self.checksums),
+            "vxlan_udp_zero_csum6_rx": int(not self.checksums),
             "vxlan_port_range": {"low": first, "high": last},
         }
         if "group" in segment:

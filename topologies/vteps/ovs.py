@@ -88,8 +88,8 @@ class OvsVtep(VtepService):
                 "ttl": self.underlay.get("ttl", 64),
                 "tos": self.underlay.get("tos", 0),
             }
-            if ":" in remote:
-                options["csum"] = "true"  # over IPv6 always: RFC 8200 section 8.1
+            if self.checksums:
+                options["csum"] = "true"
             words = [f'options:{key}="{value}"' for key, value in options.items()]
             port = ["--", "set", "Port", name, "protected=true"]
             interface = ["--", "set", "Interface", name, "type=vxlan", *words]

@@ -35,6 +35,11 @@ class VtepService(ABC):
         self.ageing_s: int = config.get("fdb", {}).get("ageing_s", 300)
         self._ended = threading.Event()
 
+    @property
+    def checksums(self) -> bool:
+        """Whether packets bear a UDP checksum; where nothing is said over IPv6 only, as our own."""
+        return bool(self.underlay.get("udp_checksum", ":" in self.underlay["local"]))
+
     @abstractmethod
     def start(self) -> None:
         """Make the VTEP; LabError says what is in the way."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vtep.config import Config
 from vtep.errors import StartError
 from vtep.fastpath.libbpf import Program, detach_leftovers
-from vtep.fastpath.path import OBJECT, FastPath
+from vtep.fastpath.path import OBJECTS, FastPath
 from vtep.options import Options
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Underlay
@@ -28,19 +28,21 @@ class Choice(NamedTuple):
 
 def hindrance(config: Config) -> str | None:
     """Why a configuration can only be served in Python; None if it need not be."""
+    if not config.underlay.udp_checksum:
+        return None
+    computed = "the UDP checksum must be computed over each packet"
     if is_ipv6(config.underlay.local):
-        return "the underlay is IPv6: its UDP checksum must be computed over each packet"
-    if config.underlay.udp_checksum:
-        return "udp_checksum is on: it must be computed over each packet"
-    return None
+        return f"over IPv6 {computed}, unless udp_checksum = false"
+    return f"udp_checksum is on: {computed}"
 
 
 def machine_lacks() -> str | None:
     """What this machine lacks for the kernel's data path; None if nothing is known to."""
     if sys.byteorder != "little":
         return "this machine is big-endian"
-    if not OBJECT.exists():
-        return f"{OBJECT.name} is not built: `make setup` builds it, with clang"
+    for program in OBJECTS.values():
+        if not program.exists():
+            return f"{program.name} is not built: `make setup` builds it, with clang"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "/dev/net/tun may not be opened"
     return None
@@ -52,7 +54,8 @@ def trial() -> str | None:
     if lacking is not None:
         return lacking
     try:
-        Program(OBJECT, {}).close()
+        for program in OBJECTS.values():
+            Program(program, {}).close()
     except OSError as error:
         return _words(error)
     return None
@@ -92,6 +95,8 @@ def _attached(
 
 
 def _words(error: OSError) -> str:
-    if error.errno in (errno.EPERM, errno.EACCES):
+    if error.errno == errno.EPERM:
         return f"{error.strerror}; loading eBPF takes root (CAP_BPF, CAP_NET_ADMIN)"
+    if error.errno == errno.EACCES:
+        return f"{error.strerror}; the kernel's verifier refuses the program"
     return str(error.strerror or error)

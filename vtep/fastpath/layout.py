@@ -6,6 +6,7 @@ All numbers are in the machine's byte order, except those that go on the wire as
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 
 TICK_NS = 1 << 24  # the unit of "seen": a shift for the kernel, about 17 ms
 SLOTS = 4  # of a bucket
@@ -19,10 +20,10 @@ INHERIT = 0x100  # as DSCP
 
 # multipliers, bucket_shift, paused, ageing, underlay, underlay_tap, largest_frame, local, port,
 # first_source_port, source_ports, ttl, dscp, dont_fragment
-CONFIG = struct.Struct("=QQIIIIII4s2sHIHHI")
+CONFIG = struct.Struct("=QQIIIIII16s2sHIHHI")
 PAUSED = struct.Struct("=I")
 PAUSED_AT = 20
-REMOTE = struct.Struct("=4sI")  # address, flags
+REMOTE = struct.Struct("=16sI4x")  # address, flags
 # vni, port, largest_frame, vlan, flags; then the counters
 SEGMENT = struct.Struct("=IIIHH")
 SEGMENT_LENGTH = 48
@@ -31,6 +32,11 @@ SEGMENT_COUNTERS_AT = 16
 PORT = struct.Struct("=II")  # first_vlan, tap
 NUMBER = struct.Struct("=I")
 VLANS_A_PORT = 4096
+
+
+def address(text: str) -> bytes:
+    """An address as the maps have it: 16 bytes, of which IPv4 fills the first four."""
+    return ip_address(text).packed.ljust(16, b"\0")
 
 
 def ticks(time_s: float) -> int:

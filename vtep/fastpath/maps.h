@@ -15,6 +15,10 @@ enum {                   /* flags of a segment */
 	PEER = 2,        /* the port is a veth whose other end is in another namespace */
 };
 
+struct address {            /* IPv6, or IPv4 and zeros */
+	__be32 word[4];
+};
+
 struct config {
 	__u64 multiplier[2];    /* of the two hash functions, odd */
 	__u32 bucket_shift;     /* 64 - log2(buckets) */
@@ -23,7 +27,7 @@ struct config {
 	__u32 underlay;         /* interface index */
 	__u32 underlay_tap;     /* interface index */
 	__u32 largest_frame;    /* inner bytes that fit the underlay */
-	__be32 local;           /* IPv4 */
+	struct address local;
 	__be16 port;            /* UDP destination port */
 	__u16 first_source_port;
 	__u32 source_ports;     /* how many */
@@ -44,8 +48,9 @@ struct bucket {
 };
 
 struct remote {
-	__be32 address;
+	struct address address;
 	__u32 flags;
+	__u32 unused;           /* an array's values take eights of bytes */
 };
 
 struct segment {
@@ -111,12 +116,12 @@ struct {                    /* interface index -> port */
 } ports SEC(".maps");
 
 _Static_assert(sizeof(struct bucket) == 64, "layout.BUCKET_LENGTH");
-_Static_assert(sizeof(struct remote) == 8, "layout.REMOTE");
+_Static_assert(sizeof(struct remote) == 24, "layout.REMOTE");
 _Static_assert(sizeof(struct segment) == 48, "layout.SEGMENT_LENGTH");
 _Static_assert(offsetof(struct segment, encapsulated) == 16, "layout.SEGMENT_COUNTERS_AT");
 _Static_assert(sizeof(struct port) == 8, "layout.PORT");
 _Static_assert(offsetof(struct config, paused) == 20, "layout.PAUSED_AT");
-_Static_assert(offsetof(struct config, dont_fragment) == 56, "layout.CONFIG");
+_Static_assert(offsetof(struct config, dont_fragment) == 68, "layout.CONFIG");
 
 /* -- the table */
 

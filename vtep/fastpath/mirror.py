@@ -6,7 +6,6 @@ written (no room, a kind of row the program does not know) is left out, and the 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,11 +120,8 @@ class KernelMirror:
         number = self._remotes.take(row.remote)
         if number is not None:
             at = number * layout.REMOTE.size
-            address, flags = (
-                socket.inet_aton(row.remote),
-                layout.ON_LINK * self._on_link(row.remote),
-            )
-            layout.REMOTE.pack_into(self._maps.remotes, at, address, flags)
+            flags = layout.ON_LINK * self._on_link(row.remote)
+            layout.REMOTE.pack_into(self._maps.remotes, at, layout.address(row.remote), flags)
         return number
 
     def remove(self, fdb: Fdb, mac: bytes) -> None:

@@ -7,11 +7,15 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+from vtep.wire import is_ipv6
 
 _SIOCETHTOOL, _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8946, 0x8915, 0x891B
 _ETHTOOL_STXCSUM = 0x17  # checksums; segmentation offloads depend on them and go too
 _RTM_GETLINK = 18
+_ADDRESSES = Path("/proc/net/if_inet6")
 _NLM_F_REQUEST = 1
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
@@ -27,8 +31,10 @@ def without_send_offloads(interface: str) -> None:
         fcntl.ioctl(asker, _SIOCETHTOOL, struct.pack("16sP", interface.encode(), address))
 
 
-def network_of(interface: str) -> IPv4Network:
-    """The network of an interface's first address: whom it reaches without a router."""
+def network_of(interface: str, local: str) -> IPv4Network | IPv6Network:
+    """The network of an interface's address: whom it reaches without a router."""
+    if is_ipv6(local):
+        return _network_of_ipv6(interface, IPv6Address(local))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
         request = struct.pack("16s24x", interface.encode())
         address, mask = (
@@ -36,6 +42,15 @@ def network_of(interface: str) -> IPv4Network:
             for number in (_SIOCGIFADDR, _SIOCGIFNETMASK)
         )
     return IPv4Network(f"{address}/{mask}", strict=False)
+
+
+def _network_of_ipv6(interface: str, local: IPv6Address) -> IPv6Network:
+    """From /proc/net/if_inet6: address, index, prefix length, scope and flags, all hexadecimal."""
+    for line in _ADDRESSES.read_text().splitlines():
+        address, _, length, _, _, name = line.split()
+        if name == interface and bytes.fromhex(address) == local.packed:
+            return IPv6Network((local, int(length, 16)), strict=False)
+    return IPv6Network(local)
 
 
 def leads_elsewhere(index: int) -> bool:

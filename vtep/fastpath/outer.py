@@ -11,26 +11,36 @@ import socket
 from collections.abc import Container
 
 from vtep.drops import DropReason
+from vtep.ethernet import HEADER_LENGTH
 from vtep.underlay.base import Datagram
 from vtep.wire import ones_sum
 
-_IP, _UDP, _PAYLOAD = 14, 34, 42
+_VERSION_6 = 6
+_IPV4_ADDRESSES, _IPV6_ADDRESSES = HEADER_LENGTH + 12, HEADER_LENGTH + 8
+_UDP_LENGTH = 8
 _PROTOCOL_UDP = 17
 
 
 def datagram(packet: bytes, joined: Container[str]) -> Datagram | DropReason | None:
     """The datagram in an Ethernet frame; None where it is for a group that was not joined."""
-    to_group = 0xE0 <= packet[_IP + 16] <= 0xEF
-    if to_group and socket.inet_ntoa(packet[_IP + 16 : _IP + 20]) not in joined:
+    if packet[HEADER_LENGTH] >> 4 == _VERSION_6:
+        addresses, udp, family = _IPV6_ADDRESSES, _IPV6_ADDRESSES + 32, socket.AF_INET6
+        octet = int.from_bytes(packet[HEADER_LENGTH : HEADER_LENGTH + 2], "big") >> 4 & 0xFF
+    else:
+        addresses, udp, family = _IPV4_ADDRESSES, _IPV4_ADDRESSES + 8, socket.AF_INET
+        octet = packet[HEADER_LENGTH + 1]
+    half = (addresses + udp) // 2
+    to_group = packet[half] == 0xFF if family == socket.AF_INET6 else packet[half] >> 4 == 0xE
+    if to_group and socket.inet_ntop(family, packet[half:udp]) not in joined:
         return None
-    if packet[_UDP + 6 : _UDP + 8] != b"\0\0" and not _checksum_right(packet):
+    if packet[udp + 6 : udp + 8] != b"\0\0" and not _checksum_right(packet, addresses, udp):
         return DropReason.UDP_CHECKSUM
-    sender = socket.inet_ntoa(packet[_IP + 12 : _IP + 16])
-    sport = int.from_bytes(packet[_UDP : _UDP + 2], "big")
-    return sender, sport, to_group, packet[_IP + 1], packet[_PAYLOAD:]
+    sender = socket.inet_ntop(family, packet[addresses:half])
+    sport = int.from_bytes(packet[udp : udp + 2], "big")
+    return sender, sport, to_group, octet, packet[udp + _UDP_LENGTH :]
 
 
-def _checksum_right(packet: bytes) -> bool:
-    """RFC 768: the sum over pseudo-header and datagram is all ones."""
-    pseudo = _PROTOCOL_UDP + len(packet) - _UDP
-    return (pseudo + ones_sum(packet[_IP + 12 :])) % 0xFFFF == 0
+def _checksum_right(packet: bytes, addresses: int, udp: int) -> bool:
+    """RFC 768 and RFC 8200: the sum over pseudo-header and datagram is all ones."""
+    pseudo = _PROTOCOL_UDP + len(packet) - udp
+    return (pseudo + ones_sum(packet[addresses:])) % 0xFFFF == 0

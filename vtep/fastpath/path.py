@@ -7,10 +7,9 @@ attaches its own, with empty maps, in their place. In the end all is detached.
 from __future__ import annotations
 
 import secrets
-import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from vtep.config import Config
@@ -23,9 +22,11 @@ from vtep.fastpath.tap import PortTap, Tap
 from vtep.options import Options
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Datagram, Underlay
-from vtep.wire import LARGEST_PACKET, overhead
+from vtep.wire import LARGEST_PACKET, is_ipv6, overhead
 
-OBJECT = Path(__file__).with_name("vxlan.bpf.o")
+OBJECTS = {  # by whether the underlay is IPv6
+    six: Path(__file__).with_name(f"vxlan{6 if six else 4}.bpf.o") for six in (False, True)
+}
 LARGEST_TABLE = 1 << 22  # slots; 64 MiB
 _REMOTES = 4096
 _LEAST_SEGMENTS = 256
@@ -42,7 +43,7 @@ class FastPath:
         self._offload = config.underlay.offload
         self._indices = [port.index for port in ports]
         sizes = _sizes(config)
-        self._program = Program(OBJECT, sizes)
+        self._program = Program(OBJECTS[is_ipv6(options.local)], sizes)
         self._taps: list[Tap] = []
         try:
             self._taps = [Tap() for _ in range(len(config.ports) + 1)]
@@ -56,10 +57,10 @@ class FastPath:
         places = [
             PortPlace(port.index, port.mtu, nic.leads_elsewhere(port.index)) for port in ports
         ]
-        network = nic.network_of(underlay.interface)
+        network = nic.network_of(underlay.interface, options.local)
 
         def on_link(remote: str) -> bool:
-            return IPv4Address(remote) in network
+            return ip_address(remote) in network
 
         self.mirror = KernelMirror(maps, places, options.trusted, on_link)
 
@@ -91,7 +92,7 @@ class FastPath:
             maps.config, 0, *maps.table.multipliers, maps.table.shift, 0,
             layout.ticks(options.ageing_s), self._underlay.index, self.misses.index,
             min(options.mtu, LARGEST_PACKET) - overhead(options.local),
-            socket.inet_aton(options.local), struct.pack("!H", options.port), first,
+            layout.address(options.local), struct.pack("!H", options.port), first,
             last - first + 1, options.ttl or 0,
             layout.INHERIT if options.dscp is None else options.dscp, options.df,
         )  # fmt: skip

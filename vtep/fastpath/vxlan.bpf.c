@@ -9,13 +9,12 @@
  *   from_port      tc ingress of a port: encapsulate, and out by the underlay interface
  *   from_underlay  tc ingress of the underlay interface: check, decapsulate, and out by the port
  *
- * Super-frames and partial checksums pass whole.
+ * Super-frames and partial checksums pass whole. Compiled once for each family of the underlay.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/in.h>
-#include <linux/ip.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
@@ -23,9 +22,12 @@
 #include <bpf/bpf_helpers.h>
 #include "maps.h"
 #include "frame.h"
+#if UNDERLAY == 6
+#include "outer6.h"
+#else
+#include "outer4.h"
+#endif
 
-#define AF_INET 2
-#define DONT_FRAGMENT bpf_htons(0x4000)
 #define FLAG_VNI_VALID bpf_htonl(0x08000000) /* RFC 7348 section 5 */
 
 enum { ECN = 0x03, ECT_1 = 0x01, ECT_0 = 0x02, CE = 0x03 };
@@ -34,61 +36,27 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* -- from a port into the tunnel */
 
-struct outer {
-	struct ethhdr eth;
-	struct iphdr ip;
-	struct udphdr udp;
-	__be32 flags;
-	__be32 vni;
-	struct ethhdr inner; /* copied where room is made behind it, not before it */
-} __attribute__((packed));
-
 #define OVERHEAD (sizeof(struct outer) - sizeof(struct ethhdr))
 
-static __always_inline __u16 folded(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
-
-static __always_inline __u16 ip_sum(const struct iphdr *ip)
-{
-	const __u16 *word = (const __u16 *)ip;
-	__u32 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < 10; i++)
-		sum += word[i];
-	return folded(sum);
-}
-
-static __always_inline void fill(struct outer *outer, struct inner *inner, __be32 remote,
-				 __u32 vni, __u32 length)
+static __always_inline void fill(struct outer *outer, struct inner *inner,
+				 const struct address *remote, __u32 vni, __u32 length)
 {
 	__u16 octet = config.dscp == INHERIT ? inner->octet : config.dscp | (inner->octet & ECN);
 	__u16 sport = config.first_source_port + inner->hash % (config.source_ports ?: 1);
+	__u8 hops = config.ttl ? config.ttl : inner->hops;
 
-	outer->eth.h_proto = bpf_htons(ETH_P_IP);
-	outer->ip.version = 4;
-	outer->ip.ihl = 5;
-	outer->ip.tos = octet;
-	outer->ip.tot_len = bpf_htons(length + OVERHEAD - sizeof(struct ethhdr));
-	outer->ip.id = config.dont_fragment ? 0 : bpf_get_prandom_u32();
-	outer->ip.frag_off = config.dont_fragment ? DONT_FRAGMENT : 0;
-	outer->ip.ttl = config.ttl ? config.ttl : inner->hops;
-	outer->ip.protocol = IPPROTO_UDP;
-	outer->ip.saddr = config.local;
-	outer->ip.daddr = remote;
-	outer->ip.check = ~ip_sum(&outer->ip);
+	length += sizeof(outer->udp) + sizeof(outer->flags) + sizeof(outer->vni);
+	outer->eth.h_proto = bpf_htons(OUTER_TYPE);
+	fill_ip(outer, remote, octet, hops, length);
 	outer->udp.source = bpf_htons(sport);
 	outer->udp.dest = config.port;
-	outer->udp.len = bpf_htons(length + sizeof(struct udphdr) + 8);
+	outer->udp.len = bpf_htons(length);
 	outer->flags = FLAG_VNI_VALID;
 	outer->vni = bpf_htonl(vni << 8);
 }
 
-#define ROOM_FLAGS                                                                             \
-	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | \
+#define ROOM_FLAGS                                                       \
+	(BPF_F_ADJ_ROOM_FIXED_GSO | ENCAP_L3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | \
 	 BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethhdr)))
 
 /* Two ways to make room. Before the frame leaves no trace in the packet, so a VM may route it into
@@ -96,7 +64,7 @@ static __always_inline void fill(struct outer *outer, struct inner *inner, __be3
  * the Ethernet header tells the kernel of the tunnel, which super-frames need. */
 static __always_inline int encapsulate(struct __sk_buff *skb, struct outer *outer, __u16 type)
 {
-	if (type == ETH_P_IP && !skb->gso_size) {
+	if (type == OUTER_TYPE && !skb->gso_size) {
 		if (bpf_skb_change_head(skb, OVERHEAD, 0))
 			return -1;
 		return bpf_skb_store_bytes(skb, 0, outer, OVERHEAD, 0);
@@ -141,11 +109,11 @@ static __always_inline void *pulled(struct __sk_buff *skb, __u32 offset)
 }
 
 /* Out by the underlay; the kernel resolves the neighbour, and routes where it must. */
-static __always_inline int to_remote(__be32 address, __u32 flags)
+static __always_inline int to_remote(const struct remote *remote)
 {
-	struct bpf_redir_neigh next = {.nh_family = AF_INET, .ipv4_nh = address};
+	struct bpf_redir_neigh next = neighbour(&remote->address);
 
-	if (flags & ON_LINK)
+	if (remote->flags & ON_LINK)
 		return bpf_redirect_neigh(config.underlay, &next, sizeof(next), 0);
 	return bpf_redirect_neigh(config.underlay, NULL, 0, 0);
 }
@@ -186,7 +154,7 @@ int from_port(struct __sk_buff *skb)
 	if (!hop || !remote)
 		goto agent;
 	__builtin_memcpy(&outer.inner, eth, sizeof(*eth));
-	fill(&outer, &inner, remote->address, segment->vni, length);
+	fill(&outer, &inner, &remote->address, segment->vni, length);
 	tci = skb->vlan_present ? skb->vlan_tci : 0;
 	if (tci && bpf_skb_vlan_pop(skb))
 		goto agent;
@@ -197,42 +165,24 @@ int from_port(struct __sk_buff *skb)
 	}
 	renew(slot, &source, now);
 	count(segment->encapsulated, length, times, inner.headers);
-	return to_remote(remote->address, remote->flags);
+	return to_remote(remote);
 agent:
 	return bpf_redirect(port->tap, 0);
 }
 
 /* -- from the tunnel to a port */
 
-/* RFC 1812 section 5.3.7: no host sends from here; the kernel drops it. */
-static __always_inline int is_martian(__be32 address)
-{
-	__u8 first = bpf_ntohl(address) >> 24;
-
-	return first == 0 || first == 127 || first >= 224;
-}
-
-/* Whether a received packet is whole VXLAN over IPv4 to here; what is not goes up the kernel's own
- * stack, which puts fragments together and drops what is broken. */
+/* Whether a received packet is whole VXLAN to here; what is not goes up the kernel's own stack,
+ * which puts fragments together and drops what is broken. */
 static __always_inline int is_vxlan(struct __sk_buff *skb, struct outer *outer, void *end)
 {
-	struct iphdr *ip = &outer->ip;
-
-	if ((void *)(&outer->udp + 1) > end || outer->eth.h_proto != bpf_htons(ETH_P_IP))
+	if ((void *)(&outer->udp + 1) > end || outer->eth.h_proto != bpf_htons(OUTER_TYPE))
 		return 0;
-	if (skb->vlan_present || is_martian(ip->saddr))
+	if (skb->vlan_present || outer->udp.dest != config.port || !is_udp(outer, skb->len))
 		return 0;
-	if (ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP)
+	if (bpf_ntohs(outer->udp.len) + offsetof(struct outer, udp) != skb->len)
 		return 0;
-	if (outer->udp.dest != config.port || ip->frag_off & FRAGMENT || ip_sum(ip) != 0xffff)
-		return 0;
-	if (bpf_ntohs(ip->tot_len) + sizeof(outer->eth) != skb->len)
-		return 0;
-	if (bpf_ntohs(outer->udp.len) + sizeof(*ip) != bpf_ntohs(ip->tot_len))
-		return 0;
-	if (ip->daddr == config.local)
-		return skb->pkt_type == PACKET_HOST;
-	return (ip->daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
+	return is_to_local(outer) ? skb->pkt_type == PACKET_HOST : is_to_group(outer);
 }
 
 /* RFC 6040 section 4.2: 0 leaves the inner packet alone, 1 marks it CE, -1 is for the agent. */
@@ -241,9 +191,9 @@ static __always_inline int mark(struct inner *inner, __u8 octet)
 	__u8 outside = octet & ECN, inside = inner->octet & ECN;
 
 	if (outside == CE && inside != CE) {
-		if (inside && inner->type == ETH_P_IP)
+		if (inside && inner->type == OUTER_TYPE)
 			return 1;
-		return -1; /* to be dropped, or marked in IPv6 */
+		return -1; /* to be dropped, or marked in the other family */
 	}
 	return outside == ECT_1 && inside == ECT_0 ? -1 : 0;
 }
@@ -255,7 +205,7 @@ static __always_inline int may_skip(struct segment *segment, struct inner *inner
 {
 	struct slot copy;
 
-	return segment->flags & PEER && inner->type == ETH_P_IP && row_of(key, now, &copy) &&
+	return segment->flags & PEER && inner->type == OUTER_TYPE && row_of(key, now, &copy) &&
 	       copy.remote == 0;
 }
 
@@ -270,7 +220,6 @@ int from_underlay(struct __sk_buff *skb)
 	struct slot *slot, source;
 	struct ethhdr eth;
 	__u32 *number;
-	__be32 sender;
 	void *end;
 	int peer, marked;
 
@@ -278,7 +227,7 @@ int from_underlay(struct __sk_buff *skb)
 	end = (void *)(long)skb->data_end;
 	if (!is_vxlan(skb, outer, end))
 		return TC_ACT_OK;
-	if (config.paused || outer->ip.daddr != config.local || outer->udp.check)
+	if (config.paused || !is_to_local(outer) || outer->udp.check)
 		goto agent;
 	if ((void *)(outer + 1) > end || outer->flags != FLAG_VNI_VALID)
 		goto agent;
@@ -294,7 +243,7 @@ int from_underlay(struct __sk_buff *skb)
 		goto agent;
 	if (look(&inner, &outer->inner, end, segment->flags))
 		goto agent;
-	marked = mark(&inner, outer->ip.tos);
+	marked = mark(&inner, octet_of(outer));
 	if (marked < 0)
 		goto agent;
 	length = skb->len - OVERHEAD;
@@ -304,8 +253,7 @@ int from_underlay(struct __sk_buff *skb)
 	slot = row_of(key_of(outer->inner.h_source, *number), now, &source);
 	hop = slot ? source.remote : 0;
 	remote = bpf_map_lookup_elem(&remotes, &hop);
-	sender = outer->ip.saddr;
-	if (!hop || !remote || remote->address != sender)
+	if (!hop || !remote || !is_from(outer, &remote->address))
 		goto agent;
 	__builtin_memcpy(&eth, &outer->inner, sizeof(eth));
 	peer = may_skip(segment, &inner, key_of(eth.h_dest, *number), now);

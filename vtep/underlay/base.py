@@ -125,6 +125,10 @@ class Underlay(ABC):
     def kernel_groups(self) -> set[str]:
         """The groups the kernel has on this interface: the truth about joins."""
 
+    @abstractmethod
+    def accept_zero_checksums(self) -> None:
+        """Receive datagrams without a checksum too."""
+
     # -- packets
 
     def send(self, destination: str, packet: bytes | bytearray) -> DropReason | None:

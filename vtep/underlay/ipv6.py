@@ -9,6 +9,7 @@ from pathlib import Path
 from vtep.underlay.base import Extras, Underlay
 
 _IPV6_HDRINCL = 36
+_UDP_NO_CHECK6_RX = 102
 _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 23, 2
 
 
@@ -29,6 +30,10 @@ class Ipv6Underlay(Underlay):
         receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+
+    def accept_zero_checksums(self) -> None:
+        """What RFC 6935 lets tunnels agree on."""
+        self._receiver.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
 
     def look(self, extras: Extras) -> tuple[bool, int]:
         """The destination of the header, and its traffic class."""

@@ -38,6 +38,12 @@ def test_the_shortest_file_and_its_defaults() -> None:
     )
 
 
+def test_over_ipv6_checksums_are_computed_unless_the_file_says_no() -> None:
+    six = UNDERLAY.replace("192.0.2.11", "2001:db8::11")
+    assert parse(six + PORT).underlay.udp_checksum
+    assert not parse(six + "udp_checksum = false\n" + PORT).underlay.udp_checksum
+
+
 def test_a_file_with_everything() -> None:
     config = parse("""
         name = "hv1"

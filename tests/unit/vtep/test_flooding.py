@@ -71,7 +71,7 @@ def test_ttl_and_class_are_fixed_or_the_inner_packets(
 
 
 def test_over_ipv6_the_packet_is_whole_and_its_checksum_right() -> None:
-    core = Core(Options("2001:db8::11", ttl=9))
+    core = Core(Options("2001:db8::11", ttl=9, udp_checksum=True))
     core.add_segment(Carried(10, TRUNK, 1, "ff05::10"), 0.0)
     (effect,) = core.frame_from_port(TRUNK, 1, arp_request(), 0.0)
     assert isinstance(effect, ToUnderlay)

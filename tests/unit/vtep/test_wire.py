@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
@@ -41,6 +42,17 @@ def test_a_packet_is_what_scapy_makes_of_it(vni: int, length: int, checksum: boo
     frame = bytes(number % 251 for number in range(length))
     made = encapsulate(outer_header(SOURCE, GROUP, vni, 9, PORT), frame, 50_000, checksum)
     assert bytes(made).hex() == packet_by_scapy(vni, frame, checksum).hex()
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("length", [14, 61, 1514])
+def test_a_packet_over_ipv6_is_what_scapy_makes_of_it(length: int, checksum: bool) -> None:
+    """Zero, too, where the operator has said so (RFC 6935)."""
+    frame = bytes(number % 251 for number in range(length))
+    made = encapsulate(outer_header("2001:db8::1", "ff05::a", 10, 9, PORT), frame, 50_000, checksum)
+    udp = UDP(sport=50_000, dport=PORT, chksum=None if checksum else 0)
+    ip = IPv6(src="2001:db8::1", dst="ff05::a", hlim=9)
+    assert bytes(made).hex() == bytes(ip / udp / VXLAN(flags=0x08, vni=10) / Raw(frame)).hex()
 
 
 def test_vxlan_header_byte_for_byte() -> None:

@@ -9,7 +9,7 @@ from topologies.conformance.frames import BROADCAST, I_FLAG, frame, ip_frame, ta
 from topologies.conformance.rows.header import all_ways_out
 from topologies.conformance.rows.multicast import await_start, claim_flooded
 from topologies.conformance.rows.segments import learn
-from topologies.conformance.setups import SIX
+from topologies.conformance.setups import SIX, SIX_ZERO
 from topologies.conformance.verdict import Finding, allowed, conforms, unobservable
 
 
@@ -82,6 +82,22 @@ def zero_checksum_over_ipv6(bench: Bench) -> Finding | None:
     made = frame(bench.fresh_mac(0x57), BROADCAST)
     seen = bench.from_remote(bench.packet(made, udp_checksum=0))
     return allowed("accepted" if seen.port else "dropped")
+
+
+@row("N29.agreed", "5", "MAY", "Over IPv6 VTEPs may agree on zero (RFC 6935)", SIX_ZERO)
+def zero_checksum_agreed(bench: Bench) -> Finding | None:
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    made = ip_frame(there, here)
+    seen = bench.from_remote(bench.packet(frame(there, BROADCAST), udp_checksum=0))
+    if not seen.port:
+        return allowed("zero is dropped all the same")
+    seen = bench.from_vm(frame(here, BROADCAST), ip_frame(here, there))
+    sums = {packet.udp_checksum for packet in seen.tunnel}
+    if sums != {0}:
+        return allowed("the checksum is sent all the same")
+    seen = bench.from_remote(bench.packet(made, udp_checksum=0), bench.packet(made))
+    seen.claim(len(seen.port) == 2, "a known unicast did not arrive with and without checksum")
+    return conforms("zero is sent, and taken")
 
 
 @row("N32.ipv6", "5", "MUST", "Over IPv6 a wrong checksum, if verified, drops", SIX)

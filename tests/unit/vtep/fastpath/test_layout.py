@@ -59,3 +59,8 @@ def test_a_value_is_taken_apart_as_it_was_put_together() -> None:
 def test_keys_of_two_segments_differ_and_none_is_zero() -> None:
     mac = bytes.fromhex("020000000001")
     assert len({layout.key(mac, 1), layout.key(mac, 2), 0}) == 3
+
+
+def test_an_address_takes_sixteen_bytes_of_either_family() -> None:
+    assert layout.address("192.0.2.1") == bytes((192, 0, 2, 1)) + bytes(12)
+    assert layout.address("2001:db8::1") == bytes.fromhex("20010db8") + bytes(11) + b"\x01"

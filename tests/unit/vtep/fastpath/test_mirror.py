@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -55,7 +57,8 @@ class Kernel:
             return None
         _, number, flags = layout.value_parts(packed)
         address, _ = layout.REMOTE.unpack_from(self.maps.remotes, number * layout.REMOTE.size)
-        return None if number == 0 else ".".join(map(str, address)), bool(flags & layout.PERMANENT)
+        remote = None if number == 0 else socket.inet_ntoa(address[:4])
+        return remote, bool(flags & layout.PERMANENT)
 
 
 class FollowsTheCore(RuleBasedStateMachine):

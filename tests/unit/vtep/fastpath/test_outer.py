@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -43,3 +44,31 @@ def test_only_joined_groups_are_listened_to() -> None:
     found = datagram(packet(GROUP, chksum=0), {GROUP})
     assert isinstance(found, tuple) and found[2] is True
     assert datagram(packet(GROUP, chksum=0), {"239.1.1.11"}) is None
+
+
+# -- the same over IPv6
+
+GROUP6 = "ff05::a"
+
+
+def packet6(to: str = "2001:db8::1", **udp: int) -> bytes:
+    ip = IPv6(src="2001:db8::11", dst=to, tc=0x2B)
+    return bytes(Ether() / ip / UDP(sport=50_000, dport=4789, **udp) / Raw(PAYLOAD))
+
+
+def test_a_packet_over_ipv6_is_read_with_and_without_checksum() -> None:
+    wanted = ("2001:db8::11", 50_000, False, 0x2B, PAYLOAD)
+    assert packet6()[60:62] != b"\0\0"
+    assert datagram(packet6(), ()) == datagram(packet6(chksum=0), ()) == wanted
+
+
+def test_a_wrong_checksum_over_ipv6_is_named() -> None:
+    wrong = bytearray(packet6())
+    wrong[-1] ^= 1
+    assert datagram(bytes(wrong), ()) is DropReason.UDP_CHECKSUM
+
+
+def test_only_joined_groups_of_ipv6_are_listened_to() -> None:
+    found = datagram(packet6(GROUP6, chksum=0), {GROUP6})
+    assert isinstance(found, tuple) and found[2] is True
+    assert datagram(packet6(GROUP6, chksum=0), {"ff05::b"}) is None
