@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from vtep import commands
-from vtep.coalesce import Run
+from vtep.coalesce import Run, may_begin
 from vtep.config import Config
 from vtep.control import Control
 from vtep.core import Core
@@ -28,7 +28,6 @@ from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
 from vtep.wire import is_ipv6
 
-BATCH = 64  # reads of one descriptor before the others get their turn
 _OVERRUN_EVERY_S = 1.0
 
 
@@ -38,8 +37,8 @@ class Reader(Protocol):
     def fileno(self) -> int:
         """For selectors."""
 
-    def read(self, limit: int) -> Iterator[Frame | DropReason]:
-        """The frames of up to `limit` reads."""
+    def read(self) -> Iterator[Frame | DropReason]:
+        """The frames that wait, up to a batch of reads."""
 
 
 class Agent:
@@ -144,7 +143,7 @@ class Agent:
     def _underlay_ready(self, _mask: int) -> None:
         now = time.monotonic()
         waiting = _Waiting(self)
-        for sender, sport, to_group, octet, datagram in self._underlay.receive(BATCH):
+        for sender, sport, to_group, octet, datagram in self._underlay.receive():
             waiting.carry_out(
                 self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
             )
@@ -153,7 +152,7 @@ class Agent:
     def _misses_ready(self, _mask: int) -> None:
         assert self._fast is not None
         now = time.monotonic()
-        for arrived in self._fast.receive(BATCH):
+        for arrived in self._fast.receive():
             if isinstance(arrived, DropReason):
                 self.core.lost(None, arrived, now)
                 continue
@@ -165,7 +164,7 @@ class Agent:
     def port_ready(self, number: PortId, port: Reader) -> None:
         """Frames wait at a port."""
         now = time.monotonic()
-        for arrived in port.read(BATCH):
+        for arrived in port.read():
             if isinstance(arrived, DropReason):
                 self.core.lost(None, arrived, now)
             else:
@@ -177,13 +176,20 @@ class Agent:
         """Do what the core asks, and tell it what could not be done."""
         for effect in effects:
             if isinstance(effect, ToUnderlay):
-                self._settle(effect, self._underlay.send(effect.destination, effect.packet))
+                reason = self._underlay.send(effect.destination, effect.packet)
             elif isinstance(effect, ToPort):
-                self._settle(effect, self._ports[effect.port].write(effect.vlan, effect.frame))
-            elif isinstance(effect, JoinGroup):
-                self._underlay.join(effect.group)
-            elif isinstance(effect, LeaveGroup):
-                self._underlay.leave(effect.group)
+                reason = self._ports[effect.port].write(effect.vlan, effect.frame)
+            else:
+                self._change_membership(effect)
+                continue
+            if reason is not None or effect.told is not None:
+                self._settle(effect, reason)
+
+    def _change_membership(self, effect: JoinGroup | LeaveGroup) -> None:
+        if isinstance(effect, JoinGroup):
+            self._underlay.join(effect.group)
+        else:
+            self._underlay.leave(effect.group)
 
     def hand_over(self, run: Sequence[ToPort]) -> None:
         """Write a run of frames for one port and VLAN, and settle each."""
@@ -216,8 +222,9 @@ class _Waiting:
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
-            if not isinstance(effect, ToPort):
-                self.hand_over()
+            if not isinstance(effect, ToPort) or not may_begin(effect.frame):
+                if self._effects:
+                    self.hand_over()
                 self._agent.carry_out((effect,))
                 continue
             if not self._continues(effect):

@@ -22,6 +22,11 @@ _TCP = 6
 _ACK, _PSH = 0x10, 0x08
 
 
+def may_begin(frame: bytes) -> bool:
+    """Whether a run could begin with it: a quick look that lets all TCP pass, and little else."""
+    return len(frame) >= _IPV4_TRANSPORT + 20 and _TCP in (frame[23], frame[20])
+
+
 def follows(before: bytes, frame: bytes) -> bool:
     """Whether `frame` may come behind `before` in one super-frame, by their headers."""
     at = _transport(before)

@@ -67,9 +67,8 @@ def _complete(offload: Offload, frame: bytes) -> list[bytes] | None:
     place = start + offload.checksum_offset
     if place + 2 > len(frame):
         return None
-    done = bytearray(frame)
-    _SHORT.pack_into(done, place, _folded(ones_sum(frame[start:])))
-    return [bytes(done)]
+    right = _SHORT.pack(_folded(ones_sum(frame[start:])))
+    return [frame[:place] + right + frame[place + 2 :]]
 
 
 def _folded(total: int) -> int:

@@ -1,6 +1,7 @@
-"""The naive VTEP: Scapy takes each packet apart and puts it together. What others are held against.
+"""The naive VTEP: Scapy reads, takes apart, puts together and sends each packet.
 
-It floods, learns and forwards as RFC 7348 says, honestly and simply, a packet at a time.
+What others are held against. It floods, learns and forwards as RFC 7348 says, honestly and simply,
+with Scapy's own sockets, as its manual teaches; only the group needs a socket beside.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import struct
 import sys
 from pathlib import Path
 
+from scapy.config import conf
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
@@ -39,16 +41,13 @@ class NaiveVtep:
         self._vni: int = segment["vni"]
         self._group: str = segment["group"]
         self._remotes: dict[str, str] = {}  # MAC -> VTEP
-        self._port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL))
-        self._port.bind((segment["port"], _ALL))
-        self._sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self._port = conf.L2socket(iface=segment["port"])
+        self._sender = conf.L3socket(iface=config["underlay"]["interface"])
         self._receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._receiver.bind(("", _PORT))
         index = socket.if_nametoindex(config["underlay"]["interface"])
         request = struct.pack("=4s4si", socket.inet_aton(self._group), bytes(4), index)
         self._receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
-        self._sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
-        self._sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
 
     def run(self) -> None:
         """Forward until ended."""
@@ -56,15 +55,14 @@ class NaiveVtep:
         while True:
             ready, _, _ = select.select([self._port, self._receiver], [], [])
             if self._port in ready:
-                data, address = self._port.recvfrom(65_535)
-                if address[2] != socket.PACKET_OUTGOING:
-                    self._from_port(data)
+                frame = self._port.recv()
+                if frame is not None:
+                    self._from_port(frame)
             if self._receiver in ready:
                 data, (sender, _) = self._receiver.recvfrom(65_535)
                 self._from_underlay(data, sender)
 
-    def _from_port(self, data: bytes) -> None:
-        frame = Ether(data)
+    def _from_port(self, frame: Ether) -> None:
         remote = self._remotes.get(frame.dst, self._group)
         sport = 49152 + hash((frame.src, frame.dst)) % 16384
         packet = (
@@ -73,7 +71,7 @@ class NaiveVtep:
             / VXLAN(flags=_FLAG, vni=self._vni)
             / frame
         )
-        self._sender.sendto(bytes(packet), (remote, 0))
+        self._sender.send(packet)
 
     def _from_underlay(self, data: bytes, sender: str) -> None:
         packet = VXLAN(data)
@@ -82,7 +80,7 @@ class NaiveVtep:
         frame = packet.payload
         if not int(frame.src[:2], 16) & 1:
             self._remotes[frame.src] = sender
-        self._port.send(bytes(frame))
+        self._port.send(frame)
 
 
 def main() -> None:

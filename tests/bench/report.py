@@ -98,9 +98,10 @@ _METHOD = (
     f"VM: each a network namespace; inner MTU {INNER_MTU}, underlay {UNDERLAY_MTU}. The beds of "
     "all ways exist at once; each figure is taken from all in turn, the order reversed every other "
     f"time, and the median told. TCP: iperf3, {TCP_S} s after one of warming up. Small packets: "
-    f"UDP of {SMALL} bytes; flat out is what arrives of as many as can be sent, without loss the "
-    f"highest rate found by bisection that loses at most {LOSS:.1%} (RFC 2544 section 26.1 asks "
-    f"for none; the receiver is a busy process itself). Round trip: {PINGS} pings. First packet: "
+    f"UDP of {SMALL} bytes; flat out is what comes out at the VM's interface, in mid run, of as "
+    "many as can be sent; without loss is the highest rate found by bisection of which the "
+    f"receiving process lacks at most {LOSS:.1%} (RFC 2544 section 26.1 asks for none; the process "
+    f"is a busy one itself). Round trip: {PINGS} pings. First packet: "
     "broadcasts of MACs never seen before, from socket to socket. CPU: all that the machine worked."
 )
 _LABS = (

@@ -107,9 +107,9 @@ class FastPath:
             self._program.attach("from_port", index)
         self._program.attach("from_underlay", self._underlay.index)
 
-    def receive(self, limit: int) -> Iterator[Datagram | DropReason]:
-        """Up to `limit` datagrams that the kernel left to the agent."""
-        for packet in self.misses.read(limit):
+    def receive(self) -> Iterator[Datagram | DropReason]:
+        """The datagrams that the kernel left to the agent, up to a batch of them."""
+        for packet in self.misses.read():
             found = outer.datagram(packet, self._underlay.joined)
             if found is not None:
                 yield found

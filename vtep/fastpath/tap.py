@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from vtep.batch import BATCH
 from vtep.drops import DropReason
 from vtep.ethernet import is_tagged
 from vtep.ports.packet import Frame
@@ -65,9 +66,9 @@ class Tap:
         """For selectors."""
         return self._fd
 
-    def read(self, limit: int) -> Iterator[bytes]:
-        """Up to `limit` frames that wait, each whole."""
-        for _ in range(limit):
+    def read(self) -> Iterator[bytes]:
+        """The frames that wait, each whole, up to a batch of them."""
+        for _ in range(BATCH):
             try:
                 yield os.read(self._fd, _LONGEST_READ)
             except BlockingIOError:
@@ -102,9 +103,9 @@ class PortTap:
         """For selectors."""
         return self.tap.fileno()
 
-    def read(self, limit: int) -> Iterator[Frame | DropReason]:
-        """Up to `limit` frames; the kernel has put a tag, which it keeps apart, back in."""
-        for frame in self.tap.read(limit):
+    def read(self) -> Iterator[Frame | DropReason]:
+        """The frames that wait; the kernel has put a tag, which it keeps apart, back in."""
+        for frame in self.tap.read():
             if is_tagged(frame) and len(frame) >= _TAGGED_LENGTH:
                 vlan = int.from_bytes(frame[14:16], "big") & _VLAN_MASK
                 yield vlan or None, frame[:12] + frame[16:]

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from vtep import offload
+from vtep.batch import Batch
 from vtep.coalesce import joined
 from vtep.drops import DropReason
 from vtep.errors import StartError
@@ -27,6 +28,7 @@ _ADD_MEMBERSHIP, _STATISTICS, _AUXDATA, _VNET_HDR, _IGNORE_OUTGOING = 1, 6, 8, 1
 _MR_PROMISC = 1
 _SIOCGIFMTU = 0x8921
 _TP_STATUS_VLAN_VALID = 0x10
+_AUX_AT = 16  # behind the header of a control message
 _AUX = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 _RECEIVE_BUFFER = 8 << 20
 _LARGEST = offload.LENGTH + 65_536 + 64
@@ -49,8 +51,6 @@ class PacketPort:
         except PermissionError:
             raise StartError(f"port {interface}: needs root, or CAP_NET_RAW") from None
         self._configure()
-        self._buffer = bytearray(_LARGEST)
-        self._view = memoryview(self._buffer)
 
     def _configure(self) -> None:
         self._socket.setblocking(False)
@@ -69,32 +69,34 @@ class PacketPort:
 
     def listen(self) -> None:
         """Receive what comes in at the interface, from now on."""
+        self._batch = Batch(_LARGEST)
         self._socket.bind((self.interface, _ETH_P_ALL))
 
     def fileno(self) -> int:
         """For selectors."""
         return self._socket.fileno()
 
-    def read(self, limit: int) -> Iterator[Frame | DropReason]:
-        """The frames of up to `limit` reads; a DropReason for one that cannot be finished."""
-        for _ in range(limit):
-            try:
-                length, extras, flags, _ = self._socket.recvmsg_into([self._buffer], 64)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno == errno.EINVAL:  # the kernel has no words for this offload
+    def read(self) -> Iterator[Frame | DropReason]:
+        """The frames that wait, up to a batch; a DropReason for one that cannot be finished."""
+        try:
+            for data, _, control, flags in self._batch.receive(self._socket.fileno()):
+                if flags & socket.MSG_TRUNC:  # larger than an IP packet can be
                     yield DropReason.UNSUPPORTED_OFFLOAD
                     continue
-                return  # the interface is down; it may come back
-            if flags & socket.MSG_TRUNC:  # larger than an IP packet can be
+                vlan, frame = _vlan_of(control), bytes(data[offload.LENGTH :])
+                tagged = vlan == 0 or (vlan is None and frame[12:14] == b"\x81\x00")
+                if data[: offload.LENGTH] == _NO_OFFLOAD and not tagged:
+                    yield vlan, frame  # as most are
+                else:
+                    yield from self._finished(vlan, frame, offload.parse(data))
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # the kernel has no words for this offload
                 yield DropReason.UNSUPPORTED_OFFLOAD
-                continue
-            yield from self._frames(length, _vlan_of(extras))
+            # Else nothing waits, or the interface is down; it may come back.
 
-    def _frames(self, length: int, vlan: int | None) -> Iterator[Frame | DropReason]:
-        frame = bytes(self._view[offload.LENGTH : length])
-        left = offload.parse(self._view)
+    def _finished(
+        self, vlan: int | None, frame: bytes, left: offload.Offload
+    ) -> Iterator[Frame | DropReason]:
         if vlan is None and frame[12:14] == b"\x81\x00" and len(frame) >= 18:
             vlan = int.from_bytes(frame[14:16], "big") & _VLAN_MASK
             frame = frame[:12] + frame[16:]
@@ -157,10 +159,7 @@ def _tagged(left: offload.Offload | None) -> bytes:
     return offload.pack(left._replace(header_length=length, checksum_start=left.checksum_start + 4))
 
 
-def _vlan_of(extras: list[tuple[int, int, bytes]]) -> int | None:
-    for level, kind, value in extras:
-        if (level, kind) == (_SOL_PACKET, _AUXDATA):
-            status, _, _, _, _, tci, _ = _AUX.unpack_from(value)
-            if status & _TP_STATUS_VLAN_VALID:
-                return int(tci) & _VLAN_MASK
-    return None
+def _vlan_of(control: memoryview) -> int | None:
+    """The VLAN that the kernel keeps beside a frame: control data is PACKET_AUXDATA alone."""
+    status, _, _, _, _, tci, _ = _AUX.unpack_from(control, _AUX_AT)
+    return int(tci) & _VLAN_MASK if status & _TP_STATUS_VLAN_VALID else None

@@ -15,16 +15,18 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
+from vtep.batch import Batch
 from vtep.drops import DropReason
 from vtep.errors import StartError
 
 # (sender, source port, came to a group, traffic class, payload)
 Datagram = tuple[str, int, bool, int, bytes]
-Extras = list[tuple[int, int, bytes]]
 
 _RECEIVE_BUFFER = 16 << 20
 _SEND_BUFFER = 4 << 20
 _LARGEST = 65_536
+_PORT_AT = 2  # in a socket address
+_TEXTS_KEPT = 4096
 _SO_MEMINFO = 55
 _SO_RCVBUFFORCE = 33
 _MEMINFO = struct.Struct("=9I")  # the last is SK_MEMINFO_DROPS
@@ -62,8 +64,8 @@ class Underlay(ABC):
         self._bind(port)
         self._holders: list[socket.socket] = []
         self.joined: dict[str, socket.socket] = {}
-        self._buffer = bytearray(_LARGEST)
-        self._view = memoryview(self._buffer)
+        self._batch = Batch(_LARGEST)
+        self._texts: dict[bytes, str] = {}  # addresses of senders
         self._lost = 0  # datagrams, as told so far
 
     def _check_local(self, local: str) -> None:
@@ -114,8 +116,12 @@ class Underlay(ABC):
         """Options of the UDP socket."""
 
     @abstractmethod
-    def look(self, extras: Extras) -> tuple[bool, int]:
+    def look(self, control: memoryview) -> tuple[bool, int]:
         """From a datagram's control messages: whether it came to a group, and its traffic class."""
+
+    @abstractmethod
+    def sender(self, name: memoryview) -> bytes:
+        """The address in a socket address."""
 
     @abstractmethod
     def change_membership(self, holder: socket.socket, group: str, join: bool) -> None:
@@ -142,17 +148,23 @@ class Underlay(ABC):
             return DropReason.UNDERLAY_BUSY if busy else DropReason.UNDERLAY_UNREACHABLE
         return None
 
-    def receive(self, limit: int) -> Iterator[Datagram]:
-        """Up to `limit` datagrams that wait."""
-        for _ in range(limit):
-            try:
-                length, extras, _, sender = self._receiver.recvmsg_into([self._buffer], 128)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an ICMP error of an earlier packet; reading it clears it
-            to_group, octet = self.look(extras)
-            yield sender[0], sender[1], to_group, octet, bytes(self._view[:length])
+    def receive(self) -> Iterator[Datagram]:
+        """The datagrams that wait, up to a batch of them."""
+        try:
+            for data, name, control, _ in self._batch.receive(self._receiver.fileno()):
+                to_group, octet = self.look(control)
+                sport = name[_PORT_AT] << 8 | name[_PORT_AT + 1]
+                yield self._text(self.sender(name)), sport, to_group, octet, bytes(data)
+        except OSError:
+            return  # nothing waits, or an ICMP error of an earlier packet; reading it cleared it
+
+    def _text(self, address: bytes) -> str:
+        text = self._texts.get(address)
+        if text is None:
+            if len(self._texts) >= _TEXTS_KEPT:
+                self._texts.clear()
+            text = self._texts[address] = socket.inet_ntop(self.family, address)
+        return text
 
     def overrun(self) -> int:
         """How many datagrams were lost before they were read, since the last call.

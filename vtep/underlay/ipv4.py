@@ -6,10 +6,12 @@ import socket
 import struct
 from pathlib import Path
 
-from vtep.underlay.base import GROUPS_A_SOCKET, Extras, Underlay
+from vtep.underlay.base import GROUPS_A_SOCKET, Underlay
 
 _IP_PKTINFO = 8
 _IP_MTU_DISCOVER, _PMTUDISC_DO = 10, 2
+# In the control data: IP_PKTINFO (16 bytes of header, 12 of data), then IP_TOS
+_DESTINATION_AT, _TOS_AT = 24, 48
 _MEMBERSHIPS = Path("/proc/sys/net/ipv4/igmp_max_memberships")
 
 
@@ -33,15 +35,13 @@ class Ipv4Underlay(Underlay):
     def accept_zero_checksums(self) -> None:
         """They always are (RFC 768)."""
 
-    def look(self, extras: Extras) -> tuple[bool, int]:
+    def look(self, control: memoryview) -> tuple[bool, int]:
         """The destination of the header, and its TOS octet."""
-        to_group, octet = False, 0
-        for level, kind, value in extras:
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-                to_group = 0xE0 <= value[8] <= 0xEF
-            elif level == socket.IPPROTO_IP and kind == socket.IP_TOS:
-                octet = value[0]
-        return to_group, octet
+        return control[_DESTINATION_AT] >> 4 == 0xE, control[_TOS_AT]
+
+    def sender(self, name: memoryview) -> bytes:
+        """The address in a struct sockaddr_in."""
+        return bytes(name[4:8])
 
     def _membership(self, group: str) -> bytes:
         """struct ip_mreqn: any source, on this interface."""

@@ -6,10 +6,13 @@ import socket
 import struct
 from pathlib import Path
 
-from vtep.underlay.base import Extras, Underlay
+from vtep.underlay.base import Underlay
 
 _IPV6_HDRINCL = 36
 _UDP_NO_CHECK6_RX = 102
+# In the control data: IPV6_PKTINFO (16 bytes of header, 20 of data, padding), then IPV6_TCLASS
+_DESTINATION_AT, _CLASS_AT = 16, 56
+_NUMBER = struct.Struct("=i")
 _IPV6_MTU_DISCOVER, _PMTUDISC_DO = 23, 2
 
 
@@ -35,15 +38,14 @@ class Ipv6Underlay(Underlay):
         """What RFC 6935 lets tunnels agree on."""
         self._receiver.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
 
-    def look(self, extras: Extras) -> tuple[bool, int]:
+    def look(self, control: memoryview) -> tuple[bool, int]:
         """The destination of the header, and its traffic class."""
-        to_group, octet = False, 0
-        for level, kind, value in extras:
-            if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-                to_group = value[0] == 0xFF
-            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_TCLASS:
-                octet = value[0]
-        return to_group, octet
+        (octet,) = _NUMBER.unpack_from(control, _CLASS_AT)
+        return control[_DESTINATION_AT] == 0xFF, octet
+
+    def sender(self, name: memoryview) -> bytes:
+        """The address in a struct sockaddr_in6."""
+        return bytes(name[8:24])
 
     def change_membership(self, holder: socket.socket, group: str, join: bool) -> None:
         """Join or leave by MLD."""
