@@ -163,7 +163,7 @@ class Life:
 
         await_condition(unmet, "switches connected")
         if self.order.datapath == "user":
-            userspace.grow_queues(self.directory)
+            userspace.relieve(self.directory)
 
     def _await_agents(self) -> None:
         waiting = list(self.topo.hypervisors)

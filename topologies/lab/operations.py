@@ -55,7 +55,7 @@ class Operations:
         if vswitchd_alive(self._parts.directory):
             _run("ovs-appctl", "-t", "ovs-vswitchd", "exit")
         self._open_vswitch.start_vswitchd()
-        userspace.grow_queues(self._parts.directory)
+        userspace.relieve(self._parts.directory)
 
     def move(self, vm: str, hypervisor: str) -> dict[str, Any]:
         """Plug a VM's cable into another hypervisor's virtual switch, as a live migration ends."""
@@ -71,7 +71,7 @@ class Operations:
         cable = self._cable(vm)
         plug = ("add-port", target.bridges[trunk], cable, f"tag={vlan}")
         _run("ovs-vsctl", "del-port", cable, "--", *plug)
-        userspace.grow_queues(self._parts.directory)
+        userspace.relieve(self._parts.directory)
         _announce(moving, target.bridges[trunk], cable)
         self._topo.vms[vm] = dataclasses.replace(
             moving, hypervisor=hypervisor, vlan=vlan, trunk=trunk
