@@ -19,25 +19,24 @@ struct inner {
 	__u8 protocol;
 };
 
-/* CRC-32 (IEEE 802.3), by half bytes: the agent's zlib.crc32 */
-static const __u32 crc_table[16] = {
-	0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-	0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-	0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-};
+/* CRC-32 (IEEE 802.3), a word in one step: the agent's zlib.crc32 */
+static __always_inline __u32 crc_word(__u32 crc, __u32 word)
+{
+	crc ^= word;
+	return config.crc[3][crc & 0xff] ^ config.crc[2][crc >> 8 & 0xff] ^
+	       config.crc[1][crc >> 16 & 0xff] ^ config.crc[0][crc >> 24];
+}
 
 static __always_inline __u32 crc_byte(__u32 crc, __u8 byte)
 {
-	crc ^= byte;
-	crc = crc >> 4 ^ crc_table[crc & 15];
-	return crc >> 4 ^ crc_table[crc & 15];
+	return config.crc[0][(crc ^ byte) & 0xff] ^ crc >> 8;
 }
 
-static __always_inline __u32 crc_bytes(__u32 crc, const __u8 *bytes, int length)
+static __always_inline __u32 crc_words(__u32 crc, const __u32 *words, int count)
 {
 #pragma unroll
-	for (int i = 0; i < length; i++)
-		crc = crc_byte(crc, bytes[i]);
+	for (int i = 0; i < count; i++)
+		crc = crc_word(crc, words[i]);
 	return crc;
 }
 
@@ -58,7 +57,7 @@ static __always_inline int look_transport(struct inner *inner, void *at, void *e
 	} else {
 		return -1;
 	}
-	*crc = crc_bytes(*crc, (__u8 *)&ports, 4);
+	*crc = crc_word(*crc, ports);
 	return 0;
 }
 
@@ -74,7 +73,7 @@ static __always_inline int look_ipv4(struct inner *inner, struct ethhdr *eth, vo
 	inner->hops = ip->ttl;
 	inner->protocol = ip->protocol;
 	inner->headers = sizeof(*eth) + length;
-	crc = crc_bytes(crc, (__u8 *)&ip->saddr, 8);
+	crc = crc_words(crc, (__u32 *)&ip->saddr, 2);
 	crc = crc_byte(crc, ip->protocol);
 	if ((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && !(ip->frag_off & FRAGMENT))
 		if (look_transport(inner, (void *)ip + length, end, &crc))
@@ -94,7 +93,7 @@ static __always_inline int look_ipv6(struct inner *inner, struct ethhdr *eth, vo
 	inner->hops = ip->hop_limit;
 	inner->protocol = ip->nexthdr;
 	inner->headers = sizeof(*eth) + sizeof(*ip);
-	crc = crc_bytes(crc, (__u8 *)&ip->saddr, 32);
+	crc = crc_words(crc, (__u32 *)&ip->saddr, 8);
 	crc = crc_byte(crc, ip->nexthdr);
 	if (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP)
 		if (look_transport(inner, ip + 1, end, &crc))

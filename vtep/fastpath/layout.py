@@ -5,7 +5,9 @@ All numbers are in the machine's byte order, except those that go on the wire as
 
 from __future__ import annotations
 
+import errno
 import struct
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 TICK_NS = 1 << 24  # the unit of "seen": a shift for the kernel, about 17 ms
@@ -17,10 +19,12 @@ PERMANENT = 1  # flag of a slot
 SUPPRESS, PEER = 1, 2  # flags of a segment
 ON_LINK = 1  # flag of a remote
 INHERIT = 0x100  # as DSCP
+OF_VNI = 0xFFFF  # as segment of a key: it is that of a VNI
 
 # multipliers, bucket_shift, paused, ageing, underlay, underlay_tap, largest_frame, local, port,
-# first_source_port, source_ports, ttl, dscp, dont_fragment
-CONFIG = struct.Struct("=QQIIIIII16s2sHIHHI")
+# first_source_port, source_ports, ttl, dscp, dont_fragment, ports; then the tables of the CRC
+CONFIG = struct.Struct("=QQIIIIII16s2sHIHHII")
+CONFIG_LENGTH = CONFIG.size + 4 * 256 * 4
 PAUSED = struct.Struct("=I")
 PAUSED_AT = 20
 REMOTE = struct.Struct("=16sI4x")  # address, flags
@@ -29,9 +33,10 @@ SEGMENT = struct.Struct("=IIIHH")
 SEGMENT_LENGTH = 48
 SEGMENT_COUNTERS = struct.Struct("=QQQQ")  # encapsulated packets, bytes; decapsulated the same
 SEGMENT_COUNTERS_AT = 16
-PORT = struct.Struct("=II")  # first_vlan, tap
-NUMBER = struct.Struct("=I")
+PORT = struct.Struct("=III4x")  # interface, first_vlan, tap
 VLANS_A_PORT = 4096
+_MOST_PORT_SLOTS = 1 << 16
+_CRC_POLYNOMIAL = 0xEDB88320  # IEEE 802.3, lowest bit first
 
 
 def address(text: str) -> bytes:
@@ -55,6 +60,11 @@ def key(mac: bytes, segment: int) -> int:
     return int.from_bytes(mac, "little") | segment << 48
 
 
+def key_of_vni(vni: int) -> int:
+    """The key under which the table says which segment a VNI is."""
+    return vni | OF_VNI << 48
+
+
 def value(seen: int, remote: int, flags: int) -> int:
     """The value of a row: when it was seen (ticks), its remote's number (0: local), its flags."""
     return seen | remote << 32 | flags << 48
@@ -63,3 +73,31 @@ def value(seen: int, remote: int, flags: int) -> int:
 def value_parts(packed: int) -> tuple[int, int, int]:
     """(seen, remote, flags) of a value."""
     return packed & 0xFFFFFFFF, packed >> 32 & 0xFFFF, packed >> 48
+
+
+def crc_tables() -> bytes:
+    """What the program computes zlib's CRC-32 by, four bytes at a time: 4 tables of 256 numbers.
+
+    The first has the CRC of each byte, without the inversions at both ends; table n that of the
+    byte with n zeros behind it.
+    """
+    table = list(range(256))
+    for _ in range(8):
+        table = [crc >> 1 ^ (_CRC_POLYNOMIAL if crc & 1 else 0) for crc in table]
+    tables = [table]
+    for _ in range(3):
+        tables.append([table[crc & 0xFF] ^ crc >> 8 for crc in tables[-1]])
+    return struct.pack("=1024I", *(crc for each in tables for crc in each))
+
+
+def slots_of_ports(interfaces: Sequence[int]) -> int:
+    """The least power of two by which the indices of interfaces leave different remainders.
+
+    OSError where they are so far apart that no sensible map holds them.
+    """
+    slots = 1
+    while len({index % slots for index in interfaces}) < len(interfaces):
+        slots *= 2
+        if slots > _MOST_PORT_SLOTS:
+            raise OSError(errno.ENOSPC, "the indices of the ports' interfaces lie too far apart")
+    return slots

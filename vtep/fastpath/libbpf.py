@@ -49,8 +49,6 @@ _CALLS = {  # name -> (result, arguments)
     "bpf_map__set_max_entries": (_NUMBER, (_POINTER, ctypes.c_uint32)),
     "bpf_map__fd": (_NUMBER, (_POINTER,)),
     "bpf_program__fd": (_NUMBER, (_POINTER,)),
-    "bpf_map_update_elem": (_NUMBER, (_NUMBER, _TEXT, _TEXT, ctypes.c_uint64)),
-    "bpf_map_delete_elem": (_NUMBER, (_NUMBER, _TEXT)),
     "bpf_tc_hook_create": (_NUMBER, (_POINTER,)),
     "bpf_tc_hook_destroy": (_NUMBER, (_POINTER,)),
     "bpf_tc_attach": (_NUMBER, (_POINTER, _POINTER)),
@@ -120,16 +118,6 @@ class Program:
         fd = self._library.bpf_map__fd(self._map(name))
         pages = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
         return mmap.mmap(fd, pages, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-
-    def update(self, name: str, key: bytes, value: bytes) -> None:
-        """Write an entry of a hash map."""
-        fd = self._library.bpf_map__fd(self._map(name))
-        self._check(f"update {name}", self._library.bpf_map_update_elem(fd, key, value, 0))
-
-    def delete(self, name: str, key: bytes) -> None:
-        """Remove an entry of a hash map, if it is there."""
-        fd = self._library.bpf_map__fd(self._map(name))
-        self._library.bpf_map_delete_elem(fd, key)
 
     def attach(self, name: str, ifindex: int) -> None:
         """Run a program on all that an interface receives, in place of what ran there as ours."""

@@ -7,6 +7,7 @@
 #define TICK_SHIFT 24                        /* a tick is 2^24 ns, about 17 ms */
 #define SLOTS 4                              /* of a bucket: one cache line */
 #define INHERIT 0x100                        /* as dscp: the inner packet's */
+#define OF_VNI 0xffff                        /* as segment of a key: it is that of a VNI */
 
 enum { PERMANENT = 1 };  /* flags of a slot: no ageing */
 enum { ON_LINK = 1 };    /* flags of a remote: reached without a router */
@@ -34,12 +35,14 @@ struct config {
 	__u16 ttl;              /* 0: the inner packet's */
 	__u16 dscp;             /* in its place in the octet, or INHERIT */
 	__u32 dont_fragment;
+	__u32 ports;            /* slots of `ports`, a power of two */
+	__u32 crc[4][256];      /* CRC-32 of a byte, and of one with 1 to 3 zeros behind it */
 } config;
 
-struct slot {               /* where a MAC of a segment is */
-	__u64 key;              /* MAC (6 bytes), segment (2 bytes); 0: free */
+struct slot {               /* where a MAC of a segment is; or which segment a VNI is */
+	__u64 key;              /* MAC (6 bytes), segment (2 bytes); or VNI, OF_VNI; 0: free */
 	__u32 seen;             /* tick of the last received frame */
-	__u16 remote;           /* 0: local, behind the segment's port */
+	__u16 remote;           /* 0: local, behind the segment's port; of a VNI: its segment */
 	__u16 flags;
 };
 
@@ -64,8 +67,10 @@ struct segment {
 };
 
 struct port {
+	__u32 interface;        /* index */
 	__u32 first_vlan;       /* where its VLANs begin in `vlans` */
 	__u32 tap;              /* interface index */
+	__u32 unused;
 };
 
 struct {
@@ -100,16 +105,9 @@ struct {                    /* VLAN of a port -> segment; 0: none */
 	__type(value, __u64);
 } vlans SEC(".maps");
 
-struct {                    /* VNI -> segment */
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} vnis SEC(".maps");
-
-struct {                    /* interface index -> port */
-	__uint(type, BPF_MAP_TYPE_HASH);
+struct {                    /* by the low bits of the interface's index, which differ */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct port);
@@ -119,15 +117,20 @@ _Static_assert(sizeof(struct bucket) == 64, "layout.BUCKET_LENGTH");
 _Static_assert(sizeof(struct remote) == 24, "layout.REMOTE");
 _Static_assert(sizeof(struct segment) == 48, "layout.SEGMENT_LENGTH");
 _Static_assert(offsetof(struct segment, encapsulated) == 16, "layout.SEGMENT_COUNTERS_AT");
-_Static_assert(sizeof(struct port) == 8, "layout.PORT");
+_Static_assert(sizeof(struct port) == 16, "layout.PORT");
 _Static_assert(offsetof(struct config, paused) == 20, "layout.PAUSED_AT");
-_Static_assert(offsetof(struct config, dont_fragment) == 68, "layout.CONFIG");
+_Static_assert(offsetof(struct config, crc) == 76, "layout.CONFIG");
 
 /* -- the table */
 
 static __always_inline __u64 key_of(const unsigned char *mac, __u32 segment)
 {
 	return (__u64)segment << 48 | (__u64) * (__u16 *)(mac + 4) << 32 | *(__u32 *)mac;
+}
+
+static __always_inline __u64 key_of_vni(__u32 vni)
+{
+	return (__u64)OF_VNI << 48 | vni;
 }
 
 static __always_inline struct slot *in_bucket(__u64 key, __u64 multiplier)

@@ -22,15 +22,13 @@ LOCAL = 0  # as the number of a remote
 
 @dataclass(frozen=True)
 class Maps:
-    """The shared memory, and the two calls for what is no memory."""
+    """The shared memory."""
 
     table: Table
     remotes: memoryview
     segments: memoryview
     vlans: memoryview  # of format "Q"
     config: memoryview
-    set_vni: Callable[[int, int], None]
-    unset_vni: Callable[[int], None]
 
 
 class PortPlace(NamedTuple):
@@ -165,7 +163,8 @@ class KernelMirror:
         layout.SEGMENT.pack_into(self._maps.segments, at, *numbers)
         self._told[segment.vni] = (0, 0, 0, 0)
         self._maps.vlans[self._vlan_at(segment)] = number
-        self._maps.set_vni(segment.vni, number)
+        of_vni = layout.value(0, number, layout.PERMANENT)
+        self._maps.table.set(layout.key_of_vni(segment.vni), of_vni)
 
     def uncarry(self, segment: Segment) -> None:
         """Forward for a segment no more; its rows are removed already."""
@@ -174,7 +173,7 @@ class KernelMirror:
             return
         self.count(segment)
         self._maps.vlans[self._vlan_at(segment)] = 0
-        self._maps.unset_vni(segment.vni)
+        self._maps.table.remove(layout.key_of_vni(segment.vni))
         at = number * layout.SEGMENT_LENGTH
         layout.SEGMENT.pack_into(self._maps.segments, at, 0, 0, 0, 0, 0)
         del self._told[segment.vni]

@@ -42,7 +42,7 @@ class FastPath:
         self._underlay = underlay
         self._offload = config.underlay.offload
         self._indices = [port.index for port in ports]
-        sizes = _sizes(config)
+        sizes = _sizes(config, self._indices)
         self._program = Program(OBJECTS[is_ipv6(options.local)], sizes)
         self._taps: list[Tap] = []
         try:
@@ -53,7 +53,7 @@ class FastPath:
         *ports_taps, self.misses = self._taps
         self.ports = [PortTap(tap) for tap in ports_taps]
         maps = self._maps(sizes)
-        self._configure(maps, options)
+        self._configure(maps, options, sizes["ports"])
         places = [
             PortPlace(port.index, port.mtu, nic.leads_elsewhere(port.index)) for port in ports
         ]
@@ -71,9 +71,6 @@ class FastPath:
         def memory(name: str, length: int) -> memoryview:
             return memoryview(program.memory(name, length))[:length]
 
-        def number(value: int) -> bytes:
-            return layout.NUMBER.pack(value)
-
         return Maps(
             table=Table(
                 memory("rows", sizes["rows"] * layout.BUCKET_LENGTH).cast("Q"), multipliers
@@ -81,12 +78,10 @@ class FastPath:
             remotes=memory("remotes", sizes["remotes"] * layout.REMOTE.size),
             segments=memory("segments", sizes["segments"] * layout.SEGMENT_LENGTH),
             vlans=memory("vlans", sizes["vlans"] * 8).cast("Q"),
-            config=memory(".bss", layout.CONFIG.size),
-            set_vni=lambda vni, segment: program.update("vnis", number(vni), number(segment)),
-            unset_vni=lambda vni: program.delete("vnis", number(vni)),
+            config=memory(".bss", layout.CONFIG_LENGTH),
         )
 
-    def _configure(self, maps: Maps, options: Options) -> None:
+    def _configure(self, maps: Maps, options: Options, slots: int) -> None:
         first, last = options.source_ports
         layout.CONFIG.pack_into(
             maps.config, 0, *maps.table.multipliers, maps.table.shift, 0,
@@ -94,16 +89,19 @@ class FastPath:
             min(options.mtu, LARGEST_PACKET) - overhead(options.local),
             layout.address(options.local), struct.pack("!H", options.port), first,
             last - first + 1, options.ttl or 0,
-            layout.INHERIT if options.dscp is None else options.dscp, options.df,
+            layout.INHERIT if options.dscp is None else options.dscp, options.df, slots,
         )  # fmt: skip
+        maps.config[layout.CONFIG.size :] = layout.crc_tables()
+        ports = memoryview(self._program.memory("ports", slots * layout.PORT.size))
+        for number, (index, tap) in enumerate(zip(self._indices, self.ports, strict=True)):
+            at = index % slots * layout.PORT.size
+            layout.PORT.pack_into(ports, at, index, number * layout.VLANS_A_PORT, tap.tap.index)
 
     def attach(self) -> None:
         """Let the kernel forward; OSError if it will not."""
         if not self._offload:
             nic.without_send_offloads(self._underlay.interface)
-        for number, (index, tap) in enumerate(zip(self._indices, self.ports, strict=True)):
-            port = layout.PORT.pack(number * layout.VLANS_A_PORT, tap.tap.index)
-            self._program.update("ports", layout.NUMBER.pack(index), port)
+        for index in self._indices:
             self._program.attach("from_port", index)
         self._program.attach("from_underlay", self._underlay.index)
 
@@ -125,14 +123,14 @@ class FastPath:
             tap.close()
 
 
-def _sizes(config: Config) -> dict[str, int]:
+def _sizes(config: Config, interfaces: list[int]) -> dict[str, int]:
     """Entries of each map: rows at most half full as far as that is sensible."""
-    slots = min(LARGEST_TABLE, 2 * config.limit)
+    segments = min(layout.OF_VNI, max(_LEAST_SEGMENTS, 2 * len(config.segments)))
+    slots = min(LARGEST_TABLE, 2 * (config.limit + segments))
     return {
         "rows": max(1, 1 << (slots // layout.SLOTS - 1).bit_length()),
         "remotes": _REMOTES,
-        "segments": max(_LEAST_SEGMENTS, 2 * len(config.segments)),
-        "vnis": max(_LEAST_SEGMENTS, 2 * len(config.segments)),
+        "segments": segments,
         "vlans": len(config.ports) * layout.VLANS_A_PORT,
-        "ports": len(config.ports),
+        "ports": layout.slots_of_ports(interfaces),
     }

@@ -90,6 +90,14 @@ static __always_inline __u32 segment_of(struct __sk_buff *skb, struct port *port
 	return segment ? *segment : 0;
 }
 
+static __always_inline struct port *port_of(__u32 interface)
+{
+	__u32 at = interface & (config.ports - 1);
+	struct port *port = bpf_map_lookup_elem(&ports, &at);
+
+	return port && port->interface == interface ? port : NULL;
+}
+
 /* The packet with the headers of the frame in it, which begins at `offset`, at hand. Not a byte more
  * is asked for than needed: payload lies elsewhere, and fetching it costs a copy. */
 static __always_inline void *pulled(struct __sk_buff *skb, __u32 offset)
@@ -122,7 +130,7 @@ SEC("tc")
 int from_port(struct __sk_buff *skb)
 {
 	__u32 now = bpf_ktime_get_coarse_ns() >> TICK_SHIFT, number, times, largest, length = skb->len;
-	__u32 ifindex = skb->ifindex, hop, tci;
+	__u32 hop, tci;
 	struct slot *slot, source, destination;
 	struct inner inner = {};
 	struct outer outer = {};
@@ -131,7 +139,7 @@ int from_port(struct __sk_buff *skb)
 	struct ethhdr *eth;
 	struct port *port;
 
-	port = bpf_map_lookup_elem(&ports, &ifindex);
+	port = port_of(skb->ifindex);
 	if (!port)
 		return TC_ACT_OK;
 	number = segment_of(skb, port);
@@ -212,14 +220,13 @@ static __always_inline int may_skip(struct segment *segment, struct inner *inner
 SEC("tc")
 int from_underlay(struct __sk_buff *skb)
 {
-	__u32 now = bpf_ktime_get_coarse_ns() >> TICK_SHIFT, vni, hop, times, largest, length;
+	__u32 now = bpf_ktime_get_coarse_ns() >> TICK_SHIFT, vni, number, hop, times, largest, length;
 	struct segment *segment;
 	struct inner inner = {};
 	struct remote *remote;
 	struct outer *outer;
-	struct slot *slot, source;
+	struct slot *slot, source, of_vni;
 	struct ethhdr eth;
-	__u32 *number;
 	void *end;
 	int peer, marked;
 
@@ -235,10 +242,10 @@ int from_underlay(struct __sk_buff *skb)
 	if (vni & 0xff)
 		goto agent;
 	vni >>= 8;
-	number = bpf_map_lookup_elem(&vnis, &vni);
-	if (!number)
+	if (!row_of(key_of_vni(vni), now, &of_vni))
 		goto agent;
-	segment = bpf_map_lookup_elem(&segments, number);
+	number = of_vni.remote;
+	segment = bpf_map_lookup_elem(&segments, &number);
 	if (!segment || !segment->port)
 		goto agent;
 	if (look(&inner, &outer->inner, end, segment->flags))
@@ -250,13 +257,13 @@ int from_underlay(struct __sk_buff *skb)
 	times = pieces(length, skb->gso_size, inner.headers, &largest);
 	if (largest > segment->largest_frame)
 		goto agent;
-	slot = row_of(key_of(outer->inner.h_source, *number), now, &source);
+	slot = row_of(key_of(outer->inner.h_source, number), now, &source);
 	hop = slot ? source.remote : 0;
 	remote = bpf_map_lookup_elem(&remotes, &hop);
 	if (!hop || !remote || !is_from(outer, &remote->address))
 		goto agent;
 	__builtin_memcpy(&eth, &outer->inner, sizeof(eth));
-	peer = may_skip(segment, &inner, key_of(eth.h_dest, *number), now);
+	peer = may_skip(segment, &inner, key_of(eth.h_dest, number), now);
 	if (bpf_skb_adjust_room(skb, -(__s32)OVERHEAD, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		goto agent;
 	bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
+from zlib import crc32
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vtep.fastpath import layout
 
@@ -32,13 +36,13 @@ def test_sizes_and_places_are_those_the_compiler_checks() -> None:
     assert asserted("offsetof(struct segment, encapsulated)") == layout.SEGMENT_COUNTERS_AT
     assert asserted("sizeof(struct port)") == layout.PORT.size
     assert asserted("offsetof(struct config, paused)") == layout.PAUSED_AT
-    assert asserted("offsetof(struct config, dont_fragment)") + 4 == layout.CONFIG.size
+    assert asserted("offsetof(struct config, crc)") == layout.CONFIG.size
 
 
 def test_numbers_are_the_same() -> None:
     assert number("SLOTS") == layout.SLOTS
     assert 1 << number("TICK_SHIFT") == layout.TICK_NS
-    assert number("INHERIT") == layout.INHERIT
+    assert (number("INHERIT"), number("OF_VNI")) == (layout.INHERIT, layout.OF_VNI)
     assert (number("PERMANENT"), number("ON_LINK")) == (layout.PERMANENT, layout.ON_LINK)
     assert (number("SUPPRESS"), number("PEER")) == (layout.SUPPRESS, layout.PEER)
 
@@ -59,6 +63,41 @@ def test_a_value_is_taken_apart_as_it_was_put_together() -> None:
 def test_keys_of_two_segments_differ_and_none_is_zero() -> None:
     mac = bytes.fromhex("020000000001")
     assert len({layout.key(mac, 1), layout.key(mac, 2), 0}) == 3
+
+
+def test_the_key_of_a_vni_is_that_of_no_mac() -> None:
+    last_segment = layout.OF_VNI - 1
+    assert layout.key_of_vni(0) > layout.key(b"\xff" * 6, last_segment)
+
+
+@given(st.binary(max_size=64))
+def test_the_tables_make_the_crc_of_zlib(data: bytes) -> None:
+    """As the program does it: words first, then the bytes that are left."""
+    numbers = struct.unpack("=1024I", layout.crc_tables())
+    crc = 0xFFFFFFFF
+    for at in range(0, len(data) - 3, 4):
+        crc ^= int.from_bytes(data[at : at + 4], "little")
+        crc = (
+            numbers[768 + (crc & 0xFF)]
+            ^ numbers[512 + (crc >> 8 & 0xFF)]
+            ^ numbers[256 + (crc >> 16 & 0xFF)]
+            ^ numbers[crc >> 24]
+        )
+    for byte in data[len(data) & ~3 :]:
+        crc = numbers[(crc ^ byte) & 0xFF] ^ crc >> 8
+    assert crc ^ 0xFFFFFFFF == crc32(data)
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "slots"), [([7], 1), ([7, 8], 2), ([2, 4, 6], 8), ([1, 5, 9, 17], 32)]
+)
+def test_no_two_ports_share_a_slot(interfaces: list[int], slots: int) -> None:
+    assert layout.slots_of_ports(interfaces) == slots
+
+
+def test_ports_too_far_apart_are_an_error() -> None:
+    with pytest.raises(OSError, match="too far apart"):
+        layout.slots_of_ports([1, 1 + (1 << 20)])
 
 
 def test_an_address_takes_sixteen_bytes_of_either_family() -> None:

@@ -30,16 +30,13 @@ class Kernel:
     """The maps, in memory of ours."""
 
     def __init__(self, core_options: Options) -> None:
-        self.vnis: dict[int, int] = {}
         words = memoryview(bytearray(64 * layout.BUCKET_LENGTH)).cast("Q")
         self.maps = Maps(
             table=Table(words, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)),
             remotes=memoryview(bytearray(8 * layout.REMOTE.size)),
             segments=memoryview(bytearray(8 * layout.SEGMENT_LENGTH)),
             vlans=memoryview(bytearray(8 * layout.VLANS_A_PORT)).cast("Q"),
-            config=memoryview(bytearray(layout.CONFIG.size)),
-            set_vni=self.vnis.__setitem__,
-            unset_vni=self.vnis.__delitem__,
+            config=memoryview(bytearray(layout.CONFIG_LENGTH)),
         )
         self.mirror = KernelMirror(
             self.maps,
@@ -48,11 +45,15 @@ class Kernel:
             lambda remote: remote.startswith("192.0.2."),
         )
 
+    def segment(self, vni: int) -> int | None:
+        """The number of a VNI's segment, as the kernel would read it."""
+        packed = self.maps.table.get(layout.key_of_vni(vni))
+        return None if packed is None else layout.value_parts(packed)[1]
+
     def row(self, vni: int, station: bytes) -> tuple[str | None, bool] | None:
         """(remote, permanent) of a MAC, as the kernel would read it."""
-        if vni not in self.vnis:
-            return None
-        packed = self.maps.table.get(layout.key(station, self.vnis[vni]))
+        segment = self.segment(vni)
+        packed = None if segment is None else self.maps.table.get(layout.key(station, segment))
         if packed is None:
             return None
         _, number, flags = layout.value_parts(packed)
@@ -120,6 +121,8 @@ class FollowsTheCore(RuleBasedStateMachine):
         rows = 0
         for vni in (10, 20):
             segment = self.core.segments.by_vni.get(vni)
+            assert (self.kernel.segment(vni) is None) == (segment is None)
+            rows += segment is not None
             for station in MACS:
                 row = segment and segment.fdb.lookup(station)
                 expected = None if row is None else (row.remote, row.static)
@@ -150,7 +153,7 @@ def hear(core: Core, station: bytes, remote: str, now: float) -> None:
 def test_a_row_that_the_kernel_renewed_lives_on() -> None:
     core, kernel = carrying()
     hear(core, MACS[0], REMOTES[0], 100.0)
-    key = layout.key(MACS[0], kernel.vnis[10])
+    key = layout.key(MACS[0], kernel.segment(10) or 0)
     packed = kernel.maps.table.get(key)
     assert packed is not None
     _, remote, flags = layout.value_parts(packed)
@@ -160,12 +163,12 @@ def test_a_row_that_the_kernel_renewed_lives_on() -> None:
     assert row is not None
     assert abs(core.segments.by_vni[10].fdb.seen_s(MACS[0], row) - 109.0) < 0.05
     core.expire(120.0)
-    assert core.segments.by_vni[10].fdb.rows == {} and kernel.maps.table.rows == 0
+    assert core.segments.by_vni[10].fdb.rows == {} and kernel.row(10, MACS[0]) is None
 
 
 def test_what_the_kernel_forwarded_is_counted_once() -> None:
     core, kernel = carrying()
-    at = kernel.vnis[10] * layout.SEGMENT_LENGTH + layout.SEGMENT_COUNTERS_AT
+    at = (kernel.segment(10) or 0) * layout.SEGMENT_LENGTH + layout.SEGMENT_COUNTERS_AT
     layout.SEGMENT_COUNTERS.pack_into(kernel.maps.segments, at, 3, 300, 5, 700)
     counters = core.segments.by_vni[10].counters
     for _ in range(2):
