@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import labs, report, tables, wire
+from tests.bench import first, labs, load, report, tables, wire
+from tests.bench.apart import in_sandbox
 from tests.bench.bed import WAYS, Bed
 from tests.bench.summary import median
-from topologies.lab import sandbox
 from topologies.lab.errors import LabError
 
 OVER_A_BED: dict[str, Callable[[Bed], wire.Figures]] = {
     "tcp": wire.tcp,
-    "packets": wire.small_packets,
+    "packets": load.small_packets,
     "rtt": wire.round_trips,
     "first": wire.first_packets,
 }
@@ -76,7 +74,8 @@ def _by_itself(name: str, repeats: int, quick: bool) -> Found:
     if name == "tables":
         return {str(size): tables.rows(size) for size in tables.SIZES[: -1 if quick else None]}
     if name == "flood":
-        return tables.flood()
+        found: Found = in_sandbox(first.first_packets)
+        return found
     if name == "labs":
         sizes = labs.SIZES[: 1 if quick else None]
         return {str(n): _median_of(lambda n=n: labs.starts(n), repeats) for n in sizes}
@@ -94,19 +93,7 @@ def _medians(runs: list[wire.Figures]) -> wire.Figures:
 
 def _on_beds(names: list[str], repeats: int) -> tuple[dict[str, wire.Figures], list[str]]:
     """Medians by way, and what could not be measured; in a sandbox that holds all beds."""
-    with tempfile.TemporaryDirectory(prefix="vxlab-bench-") as held:
-        directory = Path(held)
-
-        def body() -> int:
-            fresh, lacking = _alternate(names, repeats, directory)
-            (directory / "said").write_text(json.dumps([fresh, lacking]))
-            return 0
-
-        keeper, _ = sandbox.start(body, directory, detached=False, log=None)
-        os.waitpid(keeper, 0)
-        if not (directory / "said").exists():
-            raise LabError("the sandbox of the bench ended before its time")
-        fresh, lacking = json.loads((directory / "said").read_text())
+    fresh, lacking = in_sandbox(lambda directory: _alternate(names, repeats, directory))
     return fresh, lacking
 
 

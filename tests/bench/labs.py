@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import bare
-from topologies.lab import rpc, sandbox
+from tests.bench.apart import in_sandbox
+from topologies.lab import rpc
 from topologies.lab.handle import find
 
 VXLAB = [sys.executable, "-m", "topologies"]
@@ -39,25 +37,7 @@ def starts(hypervisors: int) -> Figures:
 
 
 def _bare_s(hypervisors: int) -> float:
-    return inside(lambda directory: bare.seconds(hypervisors, directory))
-
-
-def inside(body: Callable[[Path], float]) -> float:
-    """What a body answers in a sandbox of its own."""
-    with tempfile.TemporaryDirectory(prefix="vxlab-bench-") as name:
-        directory = Path(name)
-        said, log = directory / "said", directory / "log"
-        log.touch()
-
-        def main() -> int:
-            said.write_text(repr(body(directory)))
-            return 0
-
-        keeper, _ = sandbox.start(main, directory, detached=False, log=log)
-        os.waitpid(keeper, 0)
-        if not said.exists():
-            raise RuntimeError(log.read_text()[-1000:])
-        return float(said.read_text())
+    return float(in_sandbox(lambda directory: bare.seconds(hypervisors, directory), quiet=True))
 
 
 def _memory(name: str) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -24,18 +25,21 @@ def ratio(value: float | None, peer: float | None) -> float | None:
     return value / peer
 
 
-def highest_without_loss(
-    lossless: Callable[[float], bool], low: float, high: float, steps: int
-) -> float:
-    """Bisect for the highest rate that is passed without loss, as RFC 2544 section 26.1 does.
+def highest_without_loss(lossless: Callable[[float], bool], first: float, trials: int) -> float:
+    """The highest rate that is passed without loss, as RFC 2544 section 26.1 looks for it.
 
-    low: a rate that is known to pass, or 0; high: one that is not tried above. steps: how many
-    trials at most.
+    From a first rate up or down by twos until one passes and one does not, then by bisection; 0 if
+    none of so many trials passed. How many are lost flat out says little of that rate: a path may
+    carry a hundredth of what it could when it is flooded.
     """
-    for _ in range(steps):
-        middle = (low + high) / 2
-        if lossless(middle):
-            low = middle
+    low, high, rate = 0.0, math.inf, first
+    for _ in range(trials):
+        if lossless(rate):
+            low = rate
         else:
-            high = middle
+            high = rate
+        if high == math.inf:
+            rate = 2 * low
+        else:
+            rate = high / 2 if not low else (low + high) / 2
     return low

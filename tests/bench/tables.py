@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.summary import median
 from vtep.core import Core
 from vtep.effects import PortId
 from vtep.fastpath import layout
@@ -18,21 +17,24 @@ from vtep.options import Options
 from vtep.segments import Carried
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-_REMOTE = "192.0.2.12"
+_REMOTE, _OTHER = "192.0.2.12", "192.0.2.13"
+_ALL_AGED_S = 1000.0
 _SAMPLES = 20_000
-_FLOODS = 200
-_MANY_VNIS, _MANY_ROWS = 1_000, 100_000
 
 Figures = dict[str, float]
 
 
 def rows(count: int) -> Figures:
-    """Bytes a row, new MACs a second, nanoseconds a look-up and a renewal; in a process apart."""
+    """Bytes a row, new MACs a second, nanoseconds of each operation; in a process apart.
+
+    Beside them what a look-up in Python's own dict costs at that size.
+    """
     return _forked(lambda: _rows(count))
 
 
 def _rows(count: int) -> Figures:
-    core = _core(1, count)
+    core = Core(Options(local="192.0.2.11", limit=count))
+    core.add_segment(Carried(10, PortId(0), None, "239.1.1.10"), 0.0)
     fdb = core.segments.by_vni[10].fdb
     gc.collect()
     gc.freeze()
@@ -43,13 +45,18 @@ def _rows(count: int) -> Figures:
     learned_s = time.perf_counter() - began
     bytes_a_row = (_resident() - held) / count
     known = [_mac(number * 7919 % count) for number in range(_SAMPLES)]
-    return {
+    found = {
         "python_bytes_a_row": bytes_a_row,
         "map_bytes_a_row": _map_bytes(count),
         "learned_a_s": count / learned_s,
         "lookup_ns": _each_ns(known, fdb.lookup),
         "renew_ns": _each_ns(known, lambda mac: fdb.learn(mac, _REMOTE, None, 5.0)),
+        "move_ns": _each_ns(known, lambda mac: fdb.learn(mac, _OTHER, None, 6.0)),
+        "dict_ns": _each_ns(known, {_mac(number): _mac(number) for number in range(count)}.get),
     }
+    began = time.perf_counter()
+    core.expire(_ALL_AGED_S)
+    return {**found, "age_ns": 1e9 * (time.perf_counter() - began) / count}
 
 
 def _map_bytes(count: int) -> float:
@@ -61,43 +68,6 @@ def _map_bytes(count: int) -> float:
         table.set(layout.key(_mac(number), 1), number)
     taken = table.rows / min(count, 100_000)
     return buckets * layout.BUCKET_LENGTH / (count * taken)
-
-
-def flood() -> Figures:
-    """Microseconds of the core's work on a first packet: a new MAC's broadcast, median.
-
-    Beside it with 10^5 rows and 1,000 VNIs in the tables.
-    """
-    return {
-        "flood_core_us": _flood_us(_core(1, 65_536), 1),
-        "flood_core_full_us": _flood_us(_filled(), _MANY_VNIS),
-    }
-
-
-def _flood_us(core: Core, vnis: int) -> float:
-    times = []
-    for number in range(_FLOODS):
-        frame = b"\xff" * 6 + _mac(0x800000 + number) + b"\x08\x06" + bytes(46)
-        began = time.perf_counter()
-        list(core.frame_from_port(PortId(0), 1 + number % vnis, frame, 10.0))
-        times.append(1e6 * (time.perf_counter() - began))
-    return median(times)
-
-
-def _core(vnis: int, limit: int) -> Core:
-    core = Core(Options(local="192.0.2.11", limit=limit))
-    for number in range(vnis):
-        group = f"239.1.{number >> 8}.{number & 255}"
-        core.add_segment(Carried(10 + number, PortId(0), 1 + number, group), 0.0)
-    return core
-
-
-def _filled() -> Core:
-    core = _core(_MANY_VNIS, _MANY_ROWS)
-    segments = list(core.segments.by_vni.values())
-    for number in range(_MANY_ROWS):
-        segments[number % _MANY_VNIS].fdb.learn(_mac(number), _REMOTE, None, 1.0)
-    return core
 
 
 def _mac(number: int) -> bytes:

@@ -1,12 +1,12 @@
-"""What is measured over a bed: TCP, small packets, round trips, first packets, CPU."""
+"""What is measured over a bed: TCP, CPU, round trips, first packets."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.bed import Bed
-from tests.bench.summary import highest_without_loss, median, percentile
+from tests.bench.summary import median, percentile
 from tests.support.poll import eventually
 from topologies.lab.errors import LabError
-from vtep.forkserver import enter_network
+from vtep.wire import ones_sum
 
 TCP_S, OMITTED_S = 2, 1
-FLAT_OUT_S, UDP_S = 3, 1
-SMALL = 64  # bytes of UDP payload
-LOSS = 0.001  # of the packets of a trial, taken for none: the receiver is a busy process itself
-TRIALS = 7
 PINGS = 300
 FIRST_FRAMES = 200
-_HIGHEST_PPS = 300_000
+_BETWEEN_PINGS_S = 0.004
+_ANSWERED_WITHIN_S = 2.0
 _WITHIN_S = 30.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_RECEIVED = "/sys/class/net/eth0/statistics/rx_packets"
-_NOW = f'echo "$(date +%s.%N) $(cat {_RECEIVED})"'
-_WATCH = f"sleep 1; {_NOW}; sleep 1.5; {_NOW}"
 _TEST_TYPE = b"\x88\xb5"
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("=qq")
+_ECHO = struct.Struct("!BBHHH")  # RFC 792: type, code, checksum, identifier, sequence number
+_ECHO_REQUEST, _ECHO_REPLY = 8, 0
+_IDENTIFIER = 7348
+_ECHO_DATA = 56  # bytes
 
 Figures = dict[str, float]
 
@@ -55,53 +55,45 @@ def tcp(bed: Bed) -> Figures:
     return found
 
 
-def small_packets(bed: Bed) -> Figures:
-    """Packets a second: received of as many as can be sent, and the most that none is lost of."""
-    with _server(bed):
-        flat_out = _flat_out_pps(bed)
-        lossless = highest_without_loss(
-            lambda pps: _received_pps(bed, pps)[1] <= LOSS, 0, 1.5 * flat_out, TRIALS
-        )
-    return {"small_flat_out_pps": flat_out, "small_lossless_pps": lossless}
-
-
-def _flat_out_pps(bed: Bed) -> float:
-    """Packets a second that come out at the VM's interface in mid run, of as many as can be sent.
-
-    Not what the receiving process counts: on few CPUs it loses what the VTEP has brought.
-    """
-    watched = [*bed.inside("vm2"), "sh", "-c", _WATCH]
-    with subprocess.Popen(watched, stdout=subprocess.PIPE, text=True) as watch:
-        _iperf3(bed, "-u", "-b", "0", "-l", str(SMALL), "-t", str(FLAT_OUT_S))
-        said, _ = watch.communicate(timeout=_WITHIN_S)
-    (began_s, before), (ended_s, after) = (
-        (float(time_s), int(packets)) for time_s, packets in map(str.split, said.splitlines())
-    )
-    return (after - before) / (ended_s - began_s)
-
-
-def _received_pps(bed: Bed, pps: float) -> tuple[float, float]:
-    """(packets received a second, part of them lost) at a rate offered; 0: as fast as can be."""
-    rate = f"{pps * SMALL * 8:.0f}" if pps else "0"
-    options = ["-u", "-b", rate, "-l", str(SMALL), "-t", str(UDP_S)]
-    end = _iperf3(bed, *options)["end"]["sum"]
-    got = end["packets"] - end["lost_packets"]
-    return got / end["seconds"], end["lost_packets"] / max(1, end["packets"])
-
-
 def round_trips(bed: Bed) -> Figures:
-    """Microseconds: median and 99th percentile."""
-    command = [*bed.inside("vm1"), "ping", "-n", "-i", "0.004", "-c", str(PINGS), "10.0.0.2"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    times = [1000 * float(text) for text in re.findall(r"time=([\d.]+) ms", said)]
-    if len(times) < PINGS * 0.9:
-        raise LabError(f"{bed.way.name}: {len(times)} of {PINGS} pings were answered")
+    """Microseconds: median and 99th percentile.
+
+    From before the sending of an echo request until the kernel has its answer, as ping does it; but
+    ping tells whole microseconds, of which a round trip may have ten.
+    """
+    with bed.socket_in("vm1", _echo_socket) as asker:
+        times = [_round_trip_us(bed, asker, number) for number in range(PINGS)]
     return {"rtt_median_us": median(times), "rtt_p99_us": percentile(times, 99)}
+
+
+def _echo_socket() -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    opened.settimeout(_ANSWERED_WITHIN_S)
+    opened.connect(("10.0.0.2", 0))
+    return opened
+
+
+def _round_trip_us(bed: Bed, asker: socket.socket, number: int) -> float:
+    time.sleep(_BETWEEN_PINGS_S)
+    request = _ECHO.pack(_ECHO_REQUEST, 0, 0, _IDENTIFIER, number) + bytes(_ECHO_DATA)
+    checksum = 0xFFFF - ones_sum(request)
+    request = _ECHO.pack(_ECHO_REQUEST, 0, checksum, _IDENTIFIER, number) + bytes(_ECHO_DATA)
+    began_ns = time.clock_gettime_ns(time.CLOCK_REALTIME)
+    asker.send(request)
+    try:
+        while True:
+            answer, control, _, _ = asker.recvmsg(2048, 64)
+            if answer[20] == _ECHO_REPLY and answer[24:28] == request[4:8]:
+                seconds, nanoseconds = _TIMESPEC.unpack_from(control[0][2])
+                return (seconds * 1_000_000_000 + nanoseconds - began_ns) / 1000
+    except TimeoutError:
+        raise LabError(f"{bed.way.name}: echo request {number} was not answered") from None
 
 
 def first_packets(bed: Bed) -> Figures:
     """Microseconds from VM to VM for a broadcast of a MAC that nobody has heard of: median, p99."""
-    sender, receiver = (_raw_socket(bed, vm) for vm in ("vm1", "vm2"))
+    sender, receiver = (bed.socket_in(vm, _raw_socket) for vm in ("vm1", "vm2"))
     times = []
     with sender, receiver:
         for number in range(FIRST_FRAMES):
@@ -122,19 +114,11 @@ def _await_frame(bed: Bed, receiver: socket.socket, body: bytes) -> None:
     raise LabError(f"{bed.way.name}: a broadcast was lost")
 
 
-def _raw_socket(bed: Bed, vm: str) -> socket.socket:
-    """A packet socket at a VM's interface; it stays there when we are back home."""
-    home = "/proc/self/ns/net"
-    with open(home) as _:
-        back = os.open(home, os.O_RDONLY)
-        try:
-            enter_network(bed.namespace(vm))
-            number = int.from_bytes(_TEST_TYPE, "big")
-            opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(number))
-            opened.bind(("eth0", number))
-        finally:
-            enter_network(f"/proc/self/fd/{back}")
-            os.close(back)
+def _raw_socket() -> socket.socket:
+    """A packet socket at a VM's interface, for frames of the test's own type."""
+    number = int.from_bytes(_TEST_TYPE, "big")
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(number))
+    opened.bind(("eth0", number))
     return opened
 
 

@@ -28,24 +28,31 @@ def test_a_ratio_to_nothing_is_none() -> None:
     assert ratio(None, 2.0) is ratio(3.0, None) is ratio(3.0, 0.0) is None
 
 
-@pytest.mark.parametrize("limit", [0.0, 1.0, 333.0, 999.0])
-def test_the_search_ends_just_below_the_rate_at_which_packets_are_lost(limit: float) -> None:
+@pytest.mark.parametrize("first", [10.0, 640.0, 100_000.0])
+@pytest.mark.parametrize("limit", [70.0, 333.0, 9_999.0])
+def test_the_search_ends_just_below_the_rate_at_which_packets_are_lost(
+    limit: float, first: float
+) -> None:
     tried: list[float] = []
 
     def lossless(rate: float) -> bool:
         tried.append(rate)
         return rate <= limit
 
-    found = highest_without_loss(lossless, 0, 1000, steps=12)
-    assert found <= limit < found + 1000 / 2**12 + 1e-9
-    assert len(tried) == 12
+    found = highest_without_loss(lossless, first, trials=24)
+    assert limit / 1.01 < found <= limit
+    assert len(tried) == 24
+
+
+def test_where_all_is_lost_the_search_ends_with_nothing() -> None:
+    assert highest_without_loss(lambda rate: False, 1000.0, trials=8) == 0
 
 
 def figures() -> dict[str, Any]:
     ways = {
-        "nothing": {"small_flat_out_pps": 100_000.0, "tcp_1_out_gbit_s": 10.0},
-        "kernel": {"small_flat_out_pps": 50_000.0, "tcp_1_out_gbit_s": 9.0, "rtt_median_us": 20.0},
-        "ebpf": {"small_flat_out_pps": 80_000.0, "tcp_1_out_gbit_s": 9.9, "rtt_median_us": 13.0},
+        "nothing": {"small_lossless_pps": 100_000.0, "tcp_1_out_gbit_s": 10.0},
+        "kernel": {"small_lossless_pps": 50_000.0, "tcp_1_out_gbit_s": 9.0, "rtt_median_us": 20.0},
+        "ebpf": {"small_lossless_pps": 80_000.0, "tcp_1_out_gbit_s": 9.9, "rtt_median_us": 13.0},
     }
     return {"ways": ways, "labs": {"100": {"ready_s": 14.0, "bare_s": 10.0}}, "machine": {
         "cpus": 2, "memory_gib": 4, "kernel": "6.1", "python": "3.11", "architecture": "x86_64",
