@@ -6,7 +6,10 @@ Python. Agents and the controller are processes of their own, started through `p
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
+import struct
 from typing import Any
 
 from mininet.link import Intf, Link
@@ -20,6 +23,8 @@ from topologies.lab.plan import Hypervisor
 from topologies.lab.userspace import spread_command
 
 _parts: dict[str, Parts] = {}
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_FLAGS = struct.Struct("16sH22x")  # struct ifreq
 
 
 def shared_parts() -> Parts:
@@ -58,6 +63,14 @@ def announce(node: Node, interface: str) -> None:
     Port 9 discards (RFC 863); the other hosts are not in the group, so nobody answers.
     """
     run(node, f"printf . > /dev/udp/ff02::2%{interface}/9")
+
+
+def raise_up(interface: str) -> None:
+    """Bring up an interface of this process' own network namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        request = _FLAGS.pack(interface.encode(), 0)
+        flags = _FLAGS.unpack(fcntl.ioctl(asker, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(asker, _SIOCSIFFLAGS, _FLAGS.pack(interface.encode(), flags | _IFF_UP))
 
 
 class Nic(Intf):
@@ -103,10 +116,13 @@ class Veth(Link):
         spread = f"{spread_command()} ; " if datapath_kind() == "user" else ""
         run(
             node1,
-            f"{spread}ip link add name {intfname1} {mtu} type veth "
-            f"peer name {intfname2} {mtu} netns {node2.pid} && ip link set {intfname1} up",
+            f"{spread}ip link add name {intfname1} {mtu} up type veth "
+            f"peer name {intfname2} {mtu} netns {node2.pid}",
         )
-        run(node2, f"ip link set {intfname2} up")
+        if node2.inNamespace:
+            run(node2, f"ip link set {intfname2} up")
+        else:
+            raise_up(intfname2)  # without a process: a lab has hundreds of links
 
 
 class PlainNode(Node):
@@ -119,17 +135,10 @@ class PlainNode(Node):
         nodad = " nodad" if ":" in ip else ""
         nic.mac = mac
         nic.ip, nic.prefixLen = ip.split("/")
-        run(
-            self,
-            " && ".join(
-                [
-                    f"ip link set {nic} address {mac}",
-                    *(f"echo {value} > /proc/sys/net/{key}" for key, value in self.sysctls()),
-                    f"ip addr add {ip} dev {nic}{nodad}",
-                    "ip link set lo up",
-                ]
-            ),
-        )
+        # IPv6, if any, begins when the MAC is what it is to be: link-local addresses come of it.
+        link = f"ip -batch - <<< $'link set {nic} address {mac}\\nlink set lo up'"
+        sysctls = (f"echo {value} > /proc/sys/net/{key}" for key, value in self.sysctls())
+        run(self, " && ".join([link, *sysctls, f"ip addr add {ip} dev {nic}{nodad}"]))
         return {}
 
     def sysctls(self) -> list[tuple[str, int]]:
