@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench.bed import Bed
 from tests.bench.summary import median, percentile
-from tests.support.poll import eventually
+from tests.support.poll import eventually, pause
 from topologies.lab.errors import LabError
 from vtep.wire import ones_sum
 
@@ -75,7 +75,7 @@ def _echo_socket() -> socket.socket:
 
 
 def _round_trip_us(bed: Bed, asker: socket.socket, number: int) -> float:
-    time.sleep(_BETWEEN_PINGS_S)
+    pause(_BETWEEN_PINGS_S)
     request = _ECHO.pack(_ECHO_REQUEST, 0, 0, _IDENTIFIER, number) + bytes(_ECHO_DATA)
     checksum = 0xFFFF - ones_sum(request)
     request = _ECHO.pack(_ECHO_REQUEST, 0, checksum, _IDENTIFIER, number) + bytes(_ECHO_DATA)

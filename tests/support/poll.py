@@ -19,3 +19,8 @@ def eventually(check: Callable[[], object], within: float = 10.0) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_POLL_S)
+
+
+def pause(seconds: float) -> None:
+    """Let time pass between the samples of a measurement; never to wait for something."""
+    time.sleep(seconds)
