@@ -7,16 +7,15 @@ import re
 import pytest
 
 from tests.support.differential import compare
+from tests.support.fastpath import needs_kernel_data_path
+from tests.support.labs import vxlab
 from topologies.conformance.candidate import PYTHON, Candidate
 from topologies.conformance.catalogue import rows_of
 from topologies.conformance.session import judge_all
 from topologies.conformance.setups import BASE, SIX_ZERO, Setup
 from topologies.conformance.verdict import Verdict
-from vtep.fastpath.choice import machine_lacks
 
-pytestmark = pytest.mark.skipif(
-    machine_lacks() is not None, reason=f"no kernel data path here: {machine_lacks()}"
-)
+pytestmark = needs_kernel_data_path
 
 
 def claim_equal(setup: Setup, seed: int, frames: int) -> None:
@@ -35,6 +34,13 @@ def test_random_traffic_has_the_same_outcome_on_both(setup: Setup, seed: int) ->
 @pytest.mark.parametrize("setup", [BASE, SIX_ZERO])
 def test_much_random_traffic_has_the_same_outcome_on_both(setup: Setup) -> None:
     claim_equal(setup, seed=7, frames=100_000)
+
+
+@pytest.mark.parametrize("datapath", ["ebpf", "python"])
+def test_the_scene_is_true_on_both(datapath: str) -> None:
+    done = vxlab("demo", "--set", f"datapath={datapath}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All eight steps were seen to be true." in done.stdout
 
 
 def test_the_verdicts_are_the_same_on_both() -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.fastpath import needs_kernel_data_path
 from tests.support.labs import VXLAB, RunningLab, lab, vxlab_ok
 from tests.support.poll import eventually
 from topologies.lab import rpc
-from vtep.fastpath.choice import machine_lacks
 
-pytestmark = pytest.mark.skipif(
-    machine_lacks() is not None or os.geteuid() != 0,
-    reason=f"no kernel data path here: {machine_lacks() or 'it takes root'}",
-)
+pytestmark = needs_kernel_data_path
 
 A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 AGEING_S = 3
