@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,12 +11,16 @@ from pathlib import Path
 
 from tests.bench import bare
 from tests.bench.apart import in_sandbox
+from tests.support.poll import pause
 from topologies.lab import rpc
 from topologies.lab.handle import find
 
 VXLAB = [sys.executable, "-m", "topologies"]
 SIZES = (10, 30, 100)
 _TCP_S = 4
+_WARM_S, _WATCHED_S = 1.5, 2.0  # of the stream
+_ENDS_WITHIN_S = 60.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 Figures = dict[str, float]
 
@@ -89,20 +94,64 @@ def _of(pid: int, file: str, field: str) -> float:
 
 
 def lab_tcp(datapath: str) -> Figures:
-    """Gbit/s of one TCP stream from A to B through the whole lab of the scene."""
+    """Gbit/s of one TCP stream from A to B through the whole lab of the scene.
+
+    And how busy Open vSwitch's busiest thread was meanwhile: parts of a CPU, in all and in the
+    kernel.
+    """
     name = f"t-bench-{datapath}"
     _vxlab("up", "three_vteps", "--name", name, "-d", "--set", f"datapath={datapath}")
     try:
         server = [*VXLAB, "exec", "--lab", name, "B", "--", "iperf3", "-s", "-D"]
         subprocess.run(server, check=True, capture_output=True)
         _vxlab("exec", "--lab", name, "A", "--", "ping", "-c", "2", "10.0.0.2")
-        said = _vxlab("exec", "--lab", name, "A", "--", "iperf3", "-c", "10.0.0.2", "--json",
-                      "-t", str(_TCP_S), "-O", "1")  # fmt: skip
+        command = [*VXLAB, "exec", "--lab", name, "A", "--", "iperf3", "-c", "10.0.0.2", "--json"]
+        stream = subprocess.Popen(
+            [*command, "-t", str(_TCP_S), "-O", "1"], stdout=subprocess.PIPE, text=True
+        )
+        busy, in_kernel = _busiest_thread(_vswitchd(name))
+        said, _ = stream.communicate(timeout=_ENDS_WITHIN_S)
     finally:
         _vxlab("down", name)
+    end = json.loads(said)["end"]["sum_received"]
     return {
-        f"lab_{datapath}_gbit_s": json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+        f"lab_{datapath}_gbit_s": end["bits_per_second"] / 1e9,
+        f"lab_{datapath}_vswitchd": busy,
+        f"lab_{datapath}_vswitchd_in_kernel": in_kernel,
     }
+
+
+def _vswitchd(lab: str) -> int:
+    (pid,) = [pid for pid in _processes(lab) if _comm(pid) == "ovs-vswitchd"]
+    return pid
+
+
+def _comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def _busiest_thread(pid: int) -> tuple[float, float]:
+    """Parts of a CPU that a process' busiest thread takes in mid stream: in all, in the kernel."""
+    pause(_WARM_S)
+    before, began = _thread_ticks(pid), time.monotonic()
+    pause(_WATCHED_S)
+    after, took_s = _thread_ticks(pid), time.monotonic() - began
+    spent = [
+        (user - before[thread][0], system - before[thread][1])
+        for thread, (user, system) in after.items()
+        if thread in before
+    ]
+    user, system = max(spent, key=sum)
+    return (user + system) / _TICKS / took_s, system / _TICKS / took_s
+
+
+def _thread_ticks(pid: int) -> dict[str, tuple[int, int]]:
+    """Ticks of user and of system time, by thread (proc(5), stat: fields 14 and 15)."""
+    found = {}
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        fields = (thread / "stat").read_text().rpartition(")")[2].split()
+        found[thread.name] = int(fields[11]), int(fields[12])
+    return found
 
 
 def _vxlab(*arguments: str) -> str:

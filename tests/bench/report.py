@@ -40,7 +40,11 @@ _LAB_COLUMNS = {
     "agent_pss_mb": "its share, MB",
     "down_s": "down, s",
 }
-_TCP_COLUMNS = {"lab_ebpf_gbit_s": "eBPF", "lab_python_gbit_s": "Python"}
+_TCP_COLUMNS = {
+    "gbit_s": "TCP, Gbit/s",
+    "vswitchd": "vswitchd's busiest thread, CPUs",
+    "vswitchd_in_kernel": "of it in system calls",
+}
 _ROW_COLUMNS = {
     "python_bytes_a_row": "bytes a row",
     "map_bytes_a_row": "in the maps",
@@ -106,8 +110,8 @@ def page(found: Found) -> str:
         "## Labs",
         _LABS,
         _rows("hypervisors", _LAB_COLUMNS, found.get("labs", {})),
+        _LAB_TCP,
         _lab_tcp(found.get("lab_tcp", {})),
-        _BOUND,
         "## First packets",
         _FIRST,
         _first(found.get("flood", {})),
@@ -137,16 +141,10 @@ _LABS = (
     "as many nodes and links; memory as resident set and proportional share of an agent, and of "
     "the whole lab by hypervisor."
 )
-_BOUND = (
-    "TCP through the whole lab of the scene (VM, bridge, VTEP, underlay switch, VTEP, bridge, VM) "
-    "with Open vSwitch in userspace is bound by vswitchd: its one thread works at 100 % of a CPU, "
-    "and meets each packet that was cut twice, in the underlay switch and in the second bridge. "
-    "Profiled (perf, four seconds of one stream), half of its time is sending (`sendmmsg`), a "
-    "fifth receiving (`recvmmsg`), an eighth its own code and memory it allocates for each packet, "
-    "a tenth a look at its control socket every round (`accept`). The data path's eBPF programs "
-    "run on the other CPU, and are below 3 % of the whole. Longer queues end the losses that cut "
-    "super-frames caused; that the thread keeps to one CPU, and the receiving work of the virtual "
-    "links is for the others, gave another half. With the kernel module there is no such thread."
+_LAB_TCP = (
+    "One TCP stream through the whole lab of the scene: VM, bridge, VTEP, underlay switch, VTEP, "
+    "bridge, VM. With Open vSwitch in userspace one thread of vswitchd is what bounds it: "
+    "[datapath.md](datapath.md#what-bounds-a-whole-lab) has its profile."
 )
 _FIRST = (
     "One agent, from a VM's frame to the packet on the underlay, in microseconds (median): with an "
@@ -195,8 +193,11 @@ def _rows(first: str, headings: dict[str, str], found: dict[str, dict[str, float
 def _lab_tcp(figures: dict[str, float]) -> str:
     if not figures:
         return ""
-    cells = [_number(figures.get(key)) for key in _TCP_COLUMNS]
-    return _table(["", *_TCP_COLUMNS.values()], [["TCP through the lab, Gbit/s", *cells]])
+    rows = [
+        [told, *(_number(figures.get(f"lab_{datapath}_{key}")) for key in _TCP_COLUMNS)]
+        for datapath, told in (("ebpf", "eBPF"), ("python", "Python"))
+    ]
+    return _table(["data path", *_TCP_COLUMNS.values()], rows)
 
 
 def _first(flood: dict[str, float]) -> str:
