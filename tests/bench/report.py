@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.bed import INNER_MTU, KERNEL, NOTHING, UNDERLAY_MTU, WAYS
 from tests.bench.goals import GOALS
-from tests.bench.load import SMALL, TRIAL_S
+from tests.bench.load import SMALL, TRIAL_S, UNDER_WAY
 from tests.bench.summary import ratio
 from tests.bench.wire import PINGS, TCP_S
 
@@ -130,8 +130,8 @@ _METHOD = (
     f"machine worked meanwhile. Small packets: UDP of {SMALL} bytes, handed to the kernel many by "
     "one call, to a socket that counts and drops them: two processes that send and read one by one "
     "would bound the rate. Flat out: what arrives of as many as can be offered. Without loss: the "
-    f"highest rate at which none of the packets of {TRIAL_S} s is lost, found by bisection (RFC "
-    "2544 section 26.1, in shorter trials); where none is lost flat out, the path works in the "
+    f"highest rate at which none of the packets of {TRIAL_S} s is lost and at most {UNDER_WAY:.0%} "
+    "are still under way, found by bisection (RFC 2544 section 26.1, in shorter trials); where none is lost flat out, the path works in the "
     "sender's own time, and no higher rate can be offered. "
     f"Round trip: {PINGS} echo requests, one after the other, until the kernel has the answer. "
     "First packet: broadcasts of MACs never seen before, from socket to socket."
