@@ -131,8 +131,9 @@ _METHOD = (
     "one call, to a socket that counts and drops them: two processes that send and read one by one "
     "would bound the rate. Flat out: what arrives of as many as can be offered. Without loss: the "
     f"highest rate at which none of the packets of {TRIAL_S} s is lost and at most {UNDER_WAY:.0%} "
-    "are still under way, found by bisection (RFC 2544 section 26.1, in shorter trials); where none is lost flat out, the path works in the "
-    "sender's own time, and no higher rate can be offered. "
+    "are still under way at its end, found by bisection (RFC 2544 section 26.1, in shorter "
+    "trials); where none is lost flat out, the path works in the sender's own time, and no higher "
+    "rate can be offered. "
     f"Round trip: {PINGS} echo requests, one after the other, until the kernel has the answer. "
     "First packet: broadcasts of MACs never seen before, from socket to socket."
 )
