@@ -19,52 +19,48 @@ struct inner {
 	__u8 protocol;
 };
 
-/* CRC-32 (IEEE 802.3), a word in one step: the agent's zlib.crc32 */
-static __always_inline __u32 crc_word(__u32 crc, __u32 word)
+#define FLOW_MULTIPLIER 0x9e3779b97f4a7c15ULL
+
+/* A step of the flow's hash: the agent's `_mixed` in ethernet.py */
+static __always_inline __u64 mixed(__u64 hash, __u64 word)
 {
-	crc ^= word;
-	return config.crc[3][crc & 0xff] ^ config.crc[2][crc >> 8 & 0xff] ^
-	       config.crc[1][crc >> 16 & 0xff] ^ config.crc[0][crc >> 24];
+	hash = (hash ^ word) * FLOW_MULTIPLIER;
+	return hash ^ hash >> 32;
 }
 
-static __always_inline __u32 crc_byte(__u32 crc, __u8 byte)
+static __always_inline __u32 flow_hash(__u8 protocol, __u32 ports, const void *addresses, int words)
 {
-	return config.crc[0][(crc ^ byte) & 0xff] ^ crc >> 8;
-}
+	__u64 hash = mixed(0, protocol | (__u64)ports << 8);
 
-static __always_inline __u32 crc_words(__u32 crc, const __u32 *words, int count)
-{
 #pragma unroll
-	for (int i = 0; i < count; i++)
-		crc = crc_word(crc, words[i]);
-	return crc;
+	for (int i = 0; i < words; i++)
+		hash = mixed(hash, ((const __u64 *)addresses)[i]);
+	return hash;
 }
 
-/* The transport header, whose offset varies: ports into the hash, its length to the headers. */
-static __always_inline int look_transport(struct inner *inner, void *at, void *end, __u32 *crc)
+/* The transport header, whose offset varies: its ports, and its length to the headers. */
+static __always_inline int look_transport(struct inner *inner, void *at, void *end, __u32 *ports)
 {
 	struct tcphdr *tcp = at;
-	__u32 ports;
 
 	asm volatile("" : "+r"(at)); /* one pointer, for the verifier to know its bounds */
 	if (at + sizeof(*tcp) <= end) {
 		tcp = at;
-		ports = *(__u32 *)at;
+		*ports = *(__u32 *)at;
 		inner->headers += inner->protocol == IPPROTO_TCP ? tcp->doff * 4 : 8;
 	} else if (at + sizeof(struct udphdr) <= end && inner->protocol == IPPROTO_UDP) {
-		ports = *(__u32 *)at;
+		*ports = *(__u32 *)at;
 		inner->headers += sizeof(struct udphdr);
 	} else {
 		return -1;
 	}
-	*crc = crc_word(*crc, ports);
 	return 0;
 }
 
 static __always_inline int look_ipv4(struct inner *inner, struct ethhdr *eth, void *end)
 {
 	struct iphdr *ip = (void *)(eth + 1);
-	__u32 crc = ~0, length;
+	__u32 ports = 0, length;
 
 	if ((void *)(ip + 1) > end || ip->ihl < 5)
 		return -1;
@@ -73,19 +69,17 @@ static __always_inline int look_ipv4(struct inner *inner, struct ethhdr *eth, vo
 	inner->hops = ip->ttl;
 	inner->protocol = ip->protocol;
 	inner->headers = sizeof(*eth) + length;
-	crc = crc_words(crc, (__u32 *)&ip->saddr, 2);
-	crc = crc_byte(crc, ip->protocol);
 	if ((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) && !(ip->frag_off & FRAGMENT))
-		if (look_transport(inner, (void *)ip + length, end, &crc))
+		if (look_transport(inner, (void *)ip + length, end, &ports))
 			return -1;
-	inner->hash = ~crc;
+	inner->hash = flow_hash(ip->protocol, ports, &ip->saddr, 1);
 	return 0;
 }
 
 static __always_inline int look_ipv6(struct inner *inner, struct ethhdr *eth, void *end)
 {
 	struct ipv6hdr *ip = (void *)(eth + 1);
-	__u32 crc = ~0;
+	__u32 ports = 0;
 
 	if ((void *)(ip + 1) > end)
 		return -1;
@@ -93,12 +87,10 @@ static __always_inline int look_ipv6(struct inner *inner, struct ethhdr *eth, vo
 	inner->hops = ip->hop_limit;
 	inner->protocol = ip->nexthdr;
 	inner->headers = sizeof(*eth) + sizeof(*ip);
-	crc = crc_words(crc, (__u32 *)&ip->saddr, 8);
-	crc = crc_byte(crc, ip->nexthdr);
 	if (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP)
-		if (look_transport(inner, ip + 1, end, &crc))
+		if (look_transport(inner, ip + 1, end, &ports))
 			return -1;
-	inner->hash = ~crc;
+	inner->hash = flow_hash(ip->nexthdr, ports, &ip->saddr, 4);
 	return 0;
 }
 

@@ -22,9 +22,8 @@ INHERIT = 0x100  # as DSCP
 OF_VNI = 0xFFFF  # as segment of a key: it is that of a VNI
 
 # multipliers, bucket_shift, paused, ageing, underlay, underlay_tap, largest_frame, local, port,
-# first_source_port, source_ports, ttl, dscp, dont_fragment, ports; then the tables of the CRC
+# first_source_port, source_ports, ttl, dscp, dont_fragment, ports
 CONFIG = struct.Struct("=QQIIIIII16s2sHIHHII")
-CONFIG_LENGTH = CONFIG.size + 4 * 256 * 4
 PAUSED = struct.Struct("=I")
 PAUSED_AT = 20
 REMOTE = struct.Struct("=16sI4x")  # address, flags
@@ -36,7 +35,6 @@ SEGMENT_COUNTERS_AT = 16
 PORT = struct.Struct("=III4x")  # interface, first_vlan, tap
 VLANS_A_PORT = 4096
 _MOST_PORT_SLOTS = 1 << 16
-_CRC_POLYNOMIAL = 0xEDB88320  # IEEE 802.3, lowest bit first
 
 
 def address(text: str) -> bytes:
@@ -73,21 +71,6 @@ def value(seen: int, remote: int, flags: int) -> int:
 def value_parts(packed: int) -> tuple[int, int, int]:
     """(seen, remote, flags) of a value."""
     return packed & 0xFFFFFFFF, packed >> 32 & 0xFFFF, packed >> 48
-
-
-def crc_tables() -> bytes:
-    """What the program computes zlib's CRC-32 by, four bytes at a time: 4 tables of 256 numbers.
-
-    The first has the CRC of each byte, without the inversions at both ends; table n that of the
-    byte with n zeros behind it.
-    """
-    table = list(range(256))
-    for _ in range(8):
-        table = [crc >> 1 ^ (_CRC_POLYNOMIAL if crc & 1 else 0) for crc in table]
-    tables = [table]
-    for _ in range(3):
-        tables.append([table[crc & 0xFF] ^ crc >> 8 for crc in tables[-1]])
-    return struct.pack("=1024I", *(crc for each in tables for crc in each))
 
 
 def slots_of_ports(interfaces: Sequence[int]) -> int:

@@ -36,7 +36,6 @@ struct config {
 	__u16 dscp;             /* in its place in the octet, or INHERIT */
 	__u32 dont_fragment;
 	__u32 ports;            /* slots of `ports`, a power of two */
-	__u32 crc[4][256];      /* CRC-32 of a byte, and of one with 1 to 3 zeros behind it */
 } config;
 
 struct slot {               /* where a MAC of a segment is; or which segment a VNI is */
@@ -119,7 +118,7 @@ _Static_assert(sizeof(struct segment) == 48, "layout.SEGMENT_LENGTH");
 _Static_assert(offsetof(struct segment, encapsulated) == 16, "layout.SEGMENT_COUNTERS_AT");
 _Static_assert(sizeof(struct port) == 16, "layout.PORT");
 _Static_assert(offsetof(struct config, paused) == 20, "layout.PAUSED_AT");
-_Static_assert(offsetof(struct config, crc) == 76, "layout.CONFIG");
+_Static_assert(offsetof(struct config, ports) == 72, "layout.CONFIG");
 
 /* -- the table */
 

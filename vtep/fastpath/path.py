@@ -78,7 +78,7 @@ class FastPath:
             remotes=memory("remotes", sizes["remotes"] * layout.REMOTE.size),
             segments=memory("segments", sizes["segments"] * layout.SEGMENT_LENGTH),
             vlans=memory("vlans", sizes["vlans"] * 8).cast("Q"),
-            config=memory(".bss", layout.CONFIG_LENGTH),
+            config=memory(".bss", layout.CONFIG.size),
         )
 
     def _configure(self, maps: Maps, options: Options, slots: int) -> None:
@@ -91,7 +91,6 @@ class FastPath:
             last - first + 1, options.ttl or 0,
             layout.INHERIT if options.dscp is None else options.dscp, options.df, slots,
         )  # fmt: skip
-        maps.config[layout.CONFIG.size :] = layout.crc_tables()
         ports = memoryview(self._program.memory("ports", slots * layout.PORT.size))
         for number, (index, tap) in enumerate(zip(self._indices, self.ports, strict=True)):
             at = index % slots * layout.PORT.size

@@ -36,7 +36,7 @@ class Kernel:
             remotes=memoryview(bytearray(8 * layout.REMOTE.size)),
             segments=memoryview(bytearray(8 * layout.SEGMENT_LENGTH)),
             vlans=memoryview(bytearray(8 * layout.VLANS_A_PORT)).cast("Q"),
-            config=memoryview(bytearray(layout.CONFIG_LENGTH)),
+            config=memoryview(bytearray(layout.CONFIG.size)),
         )
         self.mirror = KernelMirror(
             self.maps,
