@@ -43,6 +43,14 @@ for line in sys.stdin:
         s.setsockopt(socket.IPPROTO_IP, what, socket.inet_aton(group) + socket.inet_aton(own))
 """
 
+# No address is tentative, and a report is repeated after milliseconds.
+_PROMPT_IPV6 = (
+    "router_solicitations=0",
+    "accept_dad=0",
+    "mldv1_unsolicited_report_interval=10",
+    "mldv2_unsolicited_report_interval=10",
+)
+
 _SEND = """
 import socket, sys
 own, group, first, count = sys.argv[1:]
@@ -203,13 +211,15 @@ class OvsSandbox:
     def add_host(self, name: str, switch: str, address: str) -> Host:
         """A namespace attached to a bridge by a port called `p-NAME`.
 
-        IPv6 is off, for quiet, where the address is none of it.
+        For quiet, IPv6 is off where the address is none of it; else a host says all it has to say
+        of itself at once, so that whatever comes later has been asked for.
         """
         self.run("ip", "netns", "add", name)
         inside = ["ip", "netns", "exec", name]
         six = ":" in address
-        off = "net.ipv6.conf.default." + ("router_solicitations=0" if six else "disable_ipv6=1")
-        self.run(*inside, "sysctl", "-qw", off)
+        sysctls = _PROMPT_IPV6 if six else ("disable_ipv6=1",)
+        for setting in sysctls:
+            self.run(*inside, "sysctl", "-qw", f"net.ipv6.conf.default.{setting}")
         port = f"p-{name}"
         peer = ["peer", "name", "eth0", "netns", name]
         self.run("ip", "link", "add", port, "type", "veth", *peer)
