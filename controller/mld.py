@@ -114,7 +114,8 @@ def parse(frame: bytes) -> Message | Malformed:
 def _has_router_alert(options: bytes) -> bool:
     """Whether the alert for MLD is among a header's options (RFC 8200 4.2 for their form)."""
     while options and not options.startswith(_ROUTER_ALERT):
-        options = options[1:] if options[:1] == _PAD1 else options[2 + (options[1:2] or b"\0")[0] :]
+        length = 2 + int.from_bytes(options[1:2], "big")
+        options = options[1 if options[:1] == _PAD1 else length :]
     return bool(options)
 
 

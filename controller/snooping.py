@@ -48,6 +48,7 @@ End = tuple[int, int]  # switch (dpid) and port
 LAST_MEMBER_COUNT = ROBUSTNESS
 LAST_MEMBER_INTERVAL_S = 1.0
 LAST_MEMBER_TIME_S = LAST_MEMBER_COUNT * LAST_MEMBER_INTERVAL_S
+LEAST_RESPONSE_S = 0.1  # a query may say 0, at once; an answer still takes its time to come
 STARTUP_RESPONSE_S = 0.5
 STARTUP_REPEAT_S = 1.0
 
@@ -182,7 +183,7 @@ class Snooping:
         is_answered = not is_proxy or self.protocol.proxies_are_answered
         can_answer = query.version >= self.protocol.leaving_version
         if query.group is not None and is_answered and can_answer and not query.suppress:
-            until_s = now + LAST_MEMBER_COUNT * query.max_response_s
+            until_s = now + LAST_MEMBER_COUNT * max(query.max_response_s, LEAST_RESPONSE_S)
             for member, membership in self._members.get(query.group, {}).items():
                 if now >= membership.v1_until_s:
                     self._shorten(query.group, member, membership, until_s)

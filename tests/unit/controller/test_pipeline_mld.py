@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from controller import views
 from controller.flows import DeleteFlow, SetFlow
-from controller.membership import Query, RecordType
+from controller.membership import Malformed, Query, RecordType
 from controller.mld import ALL_NODES, PROXY_SOURCE, parse
 from controller.pipeline import Port
 from tests.support import mld
@@ -256,6 +256,35 @@ def test_a_switch_that_a_controller_without_mld_left_gets_what_it_lacks(one: Fab
     assert group_data(one, (1, 1)) == {(1, 2)}
     assert group_data(one, (1, 1), IPV4_GROUP) == {(1, 3)}
     assert group_data(one, (1, 1), ALL_NODES) == ALL_OTHERS
+
+
+SOUND = (
+    mld.report(mld.address(12), (4, GROUP, 0), (1, SAME_MAC, 2), mac=mac(12)),
+    mld.done(mld.address(12), GROUP, mac(12)),
+    mld.query(GROUP, mac=mac(99), mrd=1000),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(SOUND),
+    st.lists(st.tuples(st.integers(14, 120), st.integers(0, 255)), max_size=3),
+    st.integers(0, 130),
+)
+def test_mutated_mld_is_ignored_unless_it_is_sound(
+    frame: bytes, changes: list[tuple[int, int]], length: int
+) -> None:
+    fabric = Fabric()
+    fabric.add(1, 2)
+    fabric.forget()
+    mutated = bytearray(frame)
+    for offset, value in changes:
+        mutated[offset % len(frame)] = value
+    cut = bytes(mutated[: length + 14])
+    fabric.apply(fabric.pipeline.packet_in(1, 1, cut, fabric.now))
+    if isinstance(parse(cut), Malformed):
+        assert views.groups(fabric.pipeline) == [] and fabric.sent == []
+        assert not any(row["router"] for row in views.ports(fabric.pipeline))
 
 
 HAPPENINGS = st.lists(

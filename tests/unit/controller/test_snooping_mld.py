@@ -99,6 +99,15 @@ def test_only_a_question_that_hosts_answer_shortens(
     assert (snooping.groups() == []) is shortens
 
 
+def test_a_question_to_be_answered_at_once_leaves_time_for_it() -> None:
+    snooping = joined()
+    snooping.hear_query(B, Query(ROUTER, 1, GROUP, 0.0), 10.0)
+    run_until(snooping, 10.1)
+    assert snooping.members(GROUP) == {A}
+    run_until(snooping, 10.2)
+    assert snooping.groups() == []
+
+
 @pytest.mark.parametrize(
     ("own", "heard", "silent"),
     [
