@@ -13,7 +13,7 @@ import threading
 from importlib import import_module
 
 from .control import ControlError, ControlSocket
-from .igmp import UNSPECIFIED
+from .protocols import IGMP, MLD
 from .snooping import Settings
 
 FRAMEWORKS = ("ryu", "os-ken")
@@ -47,7 +47,19 @@ def _querier(text: str) -> str:
     except ValueError:
         address = ipaddress.IPv4Address("224.0.0.1")
     if address.is_multicast:
-        raise argparse.ArgumentTypeError(f"{text!r}: an IPv4 unicast address, or {UNSPECIFIED}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: an IPv4 unicast address, or {IGMP.unspecified}"
+        )
+    return str(address)
+
+
+def _mld_querier(text: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        address = ipaddress.IPv6Address("::")
+    if not address.is_link_local:  # RFC 3810 5.1.14: hosts answer no other
+        raise argparse.ArgumentTypeError(f"{text!r}: an IPv6 link-local address, in fe80::/10")
     return str(address)
 
 
@@ -63,10 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         ("listen", _address, "127.0.0.1:6653", "where switches connect to"),
         ("control", str, None, "Unix socket to answer questions at"),
         ("framework", _framework, "ryu", "ryu or os-ken"),
-        ("query-interval", _seconds, "125", "seconds between general IGMP queries"),
+        ("query-interval", _seconds, "125", "seconds between general queries of IGMP and MLD"),
         ("query-response", _seconds, "10", "seconds in which hosts answer them"),
         ("ageing", _seconds, None, "seconds a membership lives without a report (default: 260)"),
-        ("querier-address", _querier, UNSPECIFIED, "source address of queries"),
+        ("querier-address", _querier, IGMP.proxy_source, "source address of IGMP queries"),
+        ("mld-querier-address", _mld_querier, MLD.proxy_source, "source address of MLD queries"),
     )
     for name, kind, default, text in options:
         variable = PREFIX + name.upper().replace("-", "_")
@@ -77,7 +90,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
-        options.query_interval, options.query_response, options.ageing, options.querier_address
+        options.query_interval,
+        options.query_response,
+        options.ageing,
+        options.querier_address,
+        options.mld_querier_address,
     )
 
 

@@ -13,10 +13,11 @@ from typing import TypeAlias
 
 FLOOD = 0xFFFFFFFB  # OFPP_FLOOD: every port but the ingress one
 CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER
+EXACT_IPV4, EXACT_IPV6 = "255.255.255.255", ":".join(["ffff"] * 8)  # masks of one address
 LAST_PHYSICAL_PORT = 0xFFFFFF00  # OFPP_MAX; reserved ports lie above
 
 Masked = tuple[bytes, bytes]  # address and mask
-Prefix = tuple[str, str]  # IPv4 address and mask
+Prefix = tuple[str, str]  # IP address and mask, both in their canonical text
 
 
 class Kind(IntEnum):
@@ -56,6 +57,8 @@ class Match:
     eth_type: int | None = None
     ip_proto: int | None = None
     ipv4_dst: Prefix | None = None
+    ipv6_dst: Prefix | None = None
+    icmpv6_type: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, IntEnum
-from typing import TypeAlias
+from enum import IntEnum
+
+from .membership import (
+    ETHERNET_LENGTH,
+    QUERIER_MAC,
+    ROBUSTNESS,
+    Leave,
+    Malformed,
+    Message,
+    Query,
+    Reason,
+    Record,
+    RecordType,
+    Report,
+    Unrecognised,
+    checksum,
+    decode_time,
+    encode_time,
+    read_records,
+)
 
 IP_PROTO_IGMP = 2
 ALL_SYSTEMS = "224.0.0.1"
 UNSPECIFIED = "0.0.0.0"
-QUERIER_MAC = bytes.fromhex("0276786c6162")  # locally administered; source of our own frames
 
-_ETHERNET_LENGTH = 14
 _IP_MIN_LENGTH = 20
 _IGMP_MIN_LENGTH = 8
 _V3_QUERY_LENGTH = 12  # RFC 3376 7.1: a query this long or longer is version 3
@@ -36,104 +51,14 @@ class Type(IntEnum):
     V3_REPORT = 0x22
 
 
-class RecordType(IntEnum):
-    """IGMPv3 group record types (RFC 3376 section 4.2.12)."""
-
-    MODE_IS_INCLUDE = 1
-    MODE_IS_EXCLUDE = 2
-    CHANGE_TO_INCLUDE = 3
-    CHANGE_TO_EXCLUDE = 4
-    ALLOW_NEW_SOURCES = 5
-    BLOCK_OLD_SOURCES = 6
-
-
-class Reason(Enum):
-    """Why a frame is no usable IGMP message."""
-
-    NOT_IPV4 = "not_ipv4"
-    SHORT = "short"
-    BAD_IP_HEADER = "bad_ip_header"
-    FRAGMENT = "fragment"
-    NOT_IGMP = "not_igmp"
-    BAD_IP_CHECKSUM = "bad_ip_checksum"
-    BAD_IGMP_CHECKSUM = "bad_igmp_checksum"
-    BAD_LENGTH = "bad_length"
-    NOT_MULTICAST = "not_multicast"
-
-
-@dataclass(frozen=True)
-class Malformed:
-    """A frame that is not to be acted upon nor forwarded (RFC 4541 2.1.1 point 4)."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query; `group` is None for a general one; `max_response_s` in seconds."""
-
-    source: str
-    version: int
-    group: str | None
-    max_response_s: float
-    suppress: bool = False
-
-
-@dataclass(frozen=True)
-class Record:
-    """One group record of a version 3 report; only the number of sources matters here."""
-
-    type: int
-    group: str
-    sources: int
-
-
-@dataclass(frozen=True)
-class Report:
-    """A membership report of version 1, 2 or 3; the first two as one EXCLUDE {} record."""
-
-    source: str
-    version: int
-    records: tuple[Record, ...]
-
-
-@dataclass(frozen=True)
-class Leave:
-    """A version 2 leave."""
-
-    source: str
-    group: str
-
-
-@dataclass(frozen=True)
-class Unrecognised:
-    """A sound IGMP message of a type not known here: to be flooded (RFC 4541 2.1.1 point 5)."""
-
-    source: str
-    type: int
-
-
-Message: TypeAlias = "Query | Report | Leave | Unrecognised"
-
-
-def checksum(data: bytes) -> int:
-    """Internet checksum of `data` (RFC 1071); 0 when computed over data that holds a right one."""
-    if len(data) % 2:
-        data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
 def is_multicast(address: str) -> bool:
     """True for an address in 224.0.0.0/4."""
     return 224 <= int(address.split(".", 1)[0]) <= 239
 
 
-def is_link_local(group: str) -> bool:
-    """True for 224.0.0.0/24, whose data always floods (RFC 4541 2.1.2 point 2)."""
-    return group.startswith("224.0.0.")
+def is_message(frame: bytes) -> bool:
+    """True for a frame that a switch takes for IGMP."""
+    return frame[12:14] == b"\x08\x00" and frame[23:24] == bytes([IP_PROTO_IGMP])
 
 
 def group_mac(group: str) -> bytes:
@@ -144,11 +69,11 @@ def group_mac(group: str) -> bytes:
 
 def parse(frame: bytes) -> Message | Malformed:
     """Read an Ethernet frame that should hold IGMP; never raises."""
-    if len(frame) < _ETHERNET_LENGTH + _IP_MIN_LENGTH:
+    if len(frame) < ETHERNET_LENGTH + _IP_MIN_LENGTH:
         return Malformed(Reason.SHORT)
     if frame[12:14] != b"\x08\x00":
         return Malformed(Reason.NOT_IPV4)
-    packet = frame[_ETHERNET_LENGTH:]
+    packet = frame[ETHERNET_LENGTH:]
     header_length = (packet[0] & 0x0F) * 4
     total_length = struct.unpack_from("!H", packet, 2)[0]
     if packet[0] >> 4 != 4 or not _IP_MIN_LENGTH <= header_length <= total_length <= len(packet):
@@ -180,7 +105,7 @@ def _parse_query(source: str, body: bytes) -> Message | Malformed:
     if len(body) >= _V3_QUERY_LENGTH:
         if len(body) < _V3_QUERY_LENGTH + 4 * struct.unpack_from("!H", body, 10)[0]:
             return Malformed(Reason.BAD_LENGTH)
-        return Query(source, 3, group, _decode_time(body[1]) / 10, bool(body[8] & 0x08))
+        return Query(source, 3, group, decode_time(body[1]) / 10, bool(body[8] & 0x08))
     if len(body) != _IGMP_MIN_LENGTH:  # RFC 3376 7.1: 9 to 11 octets are to be ignored
         return Malformed(Reason.BAD_LENGTH)
     if body[1] == 0:
@@ -202,19 +127,12 @@ def _parse_leave(source: str, body: bytes) -> Message | Malformed:
 
 
 def _parse_v3_report(source: str, body: bytes) -> Message | Malformed:
-    records = []
-    offset = _IGMP_MIN_LENGTH
-    for _ in range(struct.unpack_from("!H", body, 6)[0]):
-        if offset + 8 > len(body):
-            return Malformed(Reason.BAD_LENGTH)
-        kind, aux_words, sources = struct.unpack_from("!BBH", body, offset)
-        group = _address(body, offset + 4)
-        offset += 8 + 4 * sources + 4 * aux_words
-        if offset > len(body):
-            return Malformed(Reason.BAD_LENGTH)
-        if is_multicast(group):
-            records.append(Record(kind, group, sources))
-    return Report(source, 3, tuple(records))
+    count: int = struct.unpack_from("!H", body, 6)[0]
+    found = read_records(body, _IGMP_MIN_LENGTH, count, 4)
+    if found is None:
+        return Malformed(Reason.BAD_LENGTH)
+    records = ((kind, _address(group, 0), sources) for kind, group, sources in found)
+    return Report(source, 3, tuple(Record(*each) for each in records if is_multicast(each[1])))
 
 
 _PARSERS: dict[int, Callable[[str, bytes], Message | Malformed]] = {
@@ -238,11 +156,11 @@ def build_query(
     body = struct.pack(
         "!BBH4sBBH",
         Type.QUERY,
-        _encode_time(round(max_response_s * 10)),
+        encode_time(round(max_response_s * 10)),
         0,
         _packed(group or UNSPECIFIED),
-        2,  # no suppression; robustness variable 2 (RFC 3376 8.1)
-        _encode_time(round(interval_s)),
+        ROBUSTNESS,  # no suppression
+        encode_time(round(interval_s)),
         0,
     )
     return build_frame(source, group or ALL_SYSTEMS, _with_checksum(body, 2), QUERIER_MAC)
@@ -297,18 +215,3 @@ def _address(data: bytes, offset: int) -> str:
 
 def _packed(address: str) -> bytes:
     return bytes(int(part) for part in address.split("."))
-
-
-def _decode_time(code: int) -> int:
-    """Max Resp Code and QQIC: plain below 128, else a small float (RFC 3376 4.1.1 and 4.1.7)."""
-    if code < 128:
-        return code
-    return ((code & 0x0F) | 0x10) << (((code >> 4) & 0x07) + 3)
-
-
-def _encode_time(value: int) -> int:
-    """The largest code whose value does not pass `value`; at least 1, so that none reads as v1."""
-    if value < 128:
-        return max(value, 1)
-    codes = range(128, 256)
-    return max((code for code in codes if _decode_time(code) <= value), default=128)

@@ -6,9 +6,12 @@ so that this file imports neither Ryu nor os-ken.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from .flows import (
+    EXACT_IPV4,
+    EXACT_IPV6,
     DeleteFlow,
     Flow,
     Match,
@@ -21,7 +24,7 @@ from .flows import (
 
 _NO_BUFFER = 0xFFFF  # OFPCML_NO_BUFFER: the controller gets whole frames
 _EXACT_MAC = b"\xff" * 6
-_EXACT_IP = "255.255.255.255"
+_EXACT_IP = {"ipv4_dst": EXACT_IPV4, "ipv6_dst": EXACT_IPV6}
 
 
 def message(datapath: Any, effect: SetFlow | DeleteFlow | SendFrame) -> Any:
@@ -76,7 +79,7 @@ def _instructions(datapath: Any, flow: Flow) -> list[Any]:
 def match_fields(match: Match) -> dict[str, Any]:
     """A match as keyword arguments of the framework's `OFPMatch`."""
     fields: dict[str, Any] = {}
-    for name in ("in_port", "eth_type", "ip_proto"):
+    for name in ("in_port", "eth_type", "ip_proto", "icmpv6_type"):
         if getattr(match, name) is not None:
             fields[name] = getattr(match, name)
     for name in ("eth_dst", "eth_src"):
@@ -85,9 +88,10 @@ def match_fields(match: Match) -> dict[str, Any]:
             address, mask = masked
             text = mac_text(address)
             fields[name] = text if mask == _EXACT_MAC else (text, mac_text(mask))
-    if match.ipv4_dst is not None:
-        address, mask = match.ipv4_dst
-        fields["ipv4_dst"] = address if mask == _EXACT_IP else match.ipv4_dst
+    for name, exact in _EXACT_IP.items():
+        prefix = getattr(match, name)
+        if prefix is not None:
+            fields[name] = prefix[0] if prefix[1] == exact else prefix
     return fields
 
 
@@ -143,7 +147,9 @@ def _match_of(match: Any) -> Match:
         eth_src=_masked_mac(fields.get("eth_src")),
         eth_type=fields.get("eth_type"),
         ip_proto=fields.get("ip_proto"),
-        ipv4_dst=_masked_ip(fields.get("ipv4_dst")),
+        ipv4_dst=_prefix(fields, "ipv4_dst"),
+        ipv6_dst=_prefix(fields, "ipv6_dst"),
+        icmpv6_type=fields.get("icmpv6_type"),
     )
 
 
@@ -154,7 +160,10 @@ def _masked_mac(value: str | tuple[str, str] | None) -> tuple[bytes, bytes] | No
     return bytes.fromhex(address.replace(":", "")), bytes.fromhex(mask.replace(":", ""))
 
 
-def _masked_ip(value: str | tuple[str, str] | None) -> tuple[str, str] | None:
+def _prefix(fields: dict[str, Any], name: str) -> tuple[str, str] | None:
+    """An address and its mask, each in the one text that a `Match` has for it."""
+    value: str | tuple[str, str] | None = fields.get(name)
     if value is None:
         return None
-    return value if isinstance(value, tuple) else (value, _EXACT_IP)
+    address, mask = value if isinstance(value, tuple) else (value, _EXACT_IP[name])
+    return str(ipaddress.ip_address(address)), str(ipaddress.ip_address(mask))

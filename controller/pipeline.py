@@ -11,8 +11,9 @@ outputs to its own members, to router ports, and to each link that leads to a sw
 A port restored as a member that turns out to be a link loses that membership, and the members
 behind it, restored at their own switches, keep the link in the flow.
 
-IGMP never passes a flow: reports and leaves go to router ports only (RFC 4541 2.1.1 point 1),
-queries and unrecognised messages to all edge ports but the one they came from.
+IGMP and MLD never pass a flow: reports and leaves go to router ports only (RFC 4541 2.1.1 point 1),
+queries and unrecognised messages to all edge ports but the one they came from. Each protocol has
+its own memberships, routers and querier; a group's address tells which protocol it is of.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from . import igmp, tables
+from . import tables
 from .flows import (
     LAST_PHYSICAL_PORT,
     DeleteFlow,
@@ -35,6 +36,8 @@ from .flows import (
     mac_text,
 )
 from .links import PROBE_INTERVAL_S, Links, build_probe, parse_probe
+from .membership import QUERIER_MAC, Leave, Malformed, Query, Reason, Report
+from .protocols import PROTOCOLS, Protocol, protocol_of
 from .snooping import Ask, Changes, End, Settings, Snooping
 from .switching import Switching, learnable
 
@@ -51,10 +54,10 @@ class Pipeline:
     """The decisions for all switches of the underlay."""
 
     def __init__(self, settings: Settings, now: float) -> None:
-        self.snooping = Snooping(settings, now)
+        self._snooping = {each: Snooping(settings, now, each) for each in PROTOCOLS}
         self.links = Links()
         self.switching = Switching()
-        self.malformed: Counter[igmp.Reason] = Counter()
+        self.malformed: Counter[Reason] = Counter()
         self.connected: set[int] = set()
         self._ports: dict[int, dict[int, Port]] = {}
         self._installed: dict[int, dict[FlowKey, Flow]] = {}
@@ -82,7 +85,7 @@ class Pipeline:
         effects += self._reconcile(dpid)
         effects += self._sync_everything()
         effects += self._probe({dpid: self.ports(dpid)})
-        self.snooping.start_asking(((dpid, number) for number in self.ports(dpid)), now)
+        self._start_asking([(dpid, number) for number in self.ports(dpid)], now)
         return effects + self.expire(now)
 
     def switch_down(self, dpid: int) -> list[Effect]:
@@ -101,7 +104,7 @@ class Pipeline:
         if was_up and not is_up:
             return self._drop_port(dpid, number)
         if is_up and not was_up:
-            self.snooping.start_asking([(dpid, number)], now)
+            self._start_asking([(dpid, number)], now)
             return self._probe({dpid: [number]}) + self.expire(now)
         return []
 
@@ -123,8 +126,9 @@ class Pipeline:
             return []
         if frame[12:14] == b"\x88\xcc":
             return self._hear_probe((dpid, number), frame, now)
-        if frame[12:14] == b"\x08\x00" and frame[23:24] == b"\x02":
-            return self._hear_igmp((dpid, number), frame, now)
+        for protocol, snooping in self._snooping.items():
+            if protocol.is_message(frame):
+                return self._hear_message(snooping, (dpid, number), frame, now)
         return self._learn(dpid, number, frame[6:12], now)
 
     def _learn(self, dpid: int, number: int, mac: bytes, now: float) -> list[Effect]:
@@ -141,7 +145,7 @@ class Pipeline:
         return effects
 
     def _learn_everywhere(self, end: End, mac: bytes, now: float) -> list[Effect]:
-        """Show every switch the way to a host that speaks IGMP: a member is known before it sends.
+        """Show every switch the way to a host that reports: a member is known before it sends.
 
         Its first unicast is then never flooded, and the reports that answer each query keep it
         known, however quiet it is.
@@ -164,35 +168,35 @@ class Pipeline:
         if not changed:
             return []
         for end in changed:
-            self.snooping.forget_port(end)
+            self._forget_members(end)
         text = f"link: switch, port {sender} to {receiver}"
         effects: list[Effect] = [Notice(text)]
         if self.links.has_loop():
             effects.append(Notice("ERROR: the switches form a loop, frames will circle for ever"))
         return effects + self._sync_everything()
 
-    def _hear_igmp(self, end: End, frame: bytes, now: float) -> list[Effect]:
-        if frame[6:12] == igmp.QUERIER_MAC or self.links.peer(end) is not None:
+    def _hear_message(self, snooping: Snooping, end: End, frame: bytes, now: float) -> list[Effect]:
+        if frame[6:12] == QUERIER_MAC or self.links.peer(end) is not None:
             return []  # our own query, come over a link
-        message = igmp.parse(frame)
-        if isinstance(message, igmp.Malformed):
+        message = snooping.protocol.parse(frame)
+        if isinstance(message, Malformed):
             self.malformed[message.reason] += 1
             return []
-        if isinstance(message, igmp.Query):
-            changes = self.snooping.hear_query(end, message, now)
+        if isinstance(message, Query):
+            changes = snooping.hear_query(end, message, now)
             targets = self._edges()
-        elif isinstance(message, igmp.Report):
-            changes = self.snooping.hear_report(end, message, now)
-            targets = self.snooping.routers()
-        elif isinstance(message, igmp.Leave):
-            changes = self.snooping.hear_leave(end, message, now)
-            targets = self.snooping.routers()
+        elif isinstance(message, Report):
+            changes = snooping.hear_report(end, message, now)
+            targets = snooping.routers()
+        elif isinstance(message, Leave):
+            changes = snooping.hear_leave(end, message, now)
+            targets = snooping.routers()
         else:
             changes, targets = Changes(), self._edges()
         effects = self._learn_everywhere(end, frame[6:12], now)
         return (
             effects
-            + self._apply(changes, now)
+            + self._apply(snooping, changes, now)
             + self._send(targets - {end}, frame)
             + self.expire(now)
         )
@@ -201,11 +205,13 @@ class Pipeline:
 
     def next_deadline(self) -> float:
         """When `expire` is to be called."""
-        return min(self._next_probe_s, self.snooping.next_deadline())
+        return min(self._next_probe_s, *(s.next_deadline() for s in self._snooping.values()))
 
     def expire(self, now: float) -> list[Effect]:
         """Do all that is due: ageing, queries, probes."""
-        effects = self._apply(self.snooping.expire(now), now)
+        effects: list[Effect] = []
+        for snooping in self._snooping.values():
+            effects += self._apply(snooping, snooping.expire(now), now)
         if self._next_probe_s <= now:
             self._next_probe_s = now + PROBE_INTERVAL_S
             effects += self._probe({dpid: self.ports(dpid) for dpid in sorted(self.connected)})
@@ -228,60 +234,79 @@ class Pipeline:
 
     def group_ports(self, dpid: int, group: str) -> frozenset[int]:
         """The ports of a switch that a group's packets leave by."""
-        return self._leading_to(dpid, self.snooping.members(group) | self.snooping.routers())
+        snooping = self._snooping_of(group)
+        return self._leading_to(dpid, snooping.members(group) | snooping.routers())
+
+    def groups(self) -> list[str]:
+        """All groups that have a member, of both protocols."""
+        return [group for snooping in self._snooping.values() for group in snooping.groups()]
+
+    def reporters(self, group: str, end: End) -> list[str]:
+        """The addresses that reported a group at a port."""
+        return self._snooping_of(group).reporters(group, end)
+
+    def is_router_port(self, end: End) -> bool:
+        """Whether a multicast router is behind a port, of either protocol."""
+        return any(end in snooping.routers() for snooping in self._snooping.values())
 
     # --- inside
 
     def _restore(self, dpid: int, flows: list[Flow], now: float) -> None:
         """Rebuild what an earlier controller knew from the flows that it left on the switch."""
         usable = set(self.ports(dpid))
-        routers: set[int] = set()
-        for flow in flows:
-            if flow.kind is Kind.ROUTERS:
-                routers |= usable.intersection(flow.outputs)
-        for number in routers:
-            self.snooping.restore_router((dpid, number), now)
+        routers = {each: self._restore_routers(dpid, each, flows, now) for each in self._snooping}
         for flow in sorted(flows, key=lambda flow: flow.table, reverse=True):
             host, group = tables.host_of(flow), tables.group_of(flow)
             if host is not None and host[1] in usable and learnable(host[0]):
                 mac, number = host
                 self.switching.learn(dpid, mac, self.switching.port(dpid, mac) or number, now)
-            for number in usable.intersection(flow.outputs) - routers if group else ():
-                self.snooping.restore(str(group), (dpid, number), now)
+            if group is not None:
+                for number in usable.intersection(flow.outputs) - routers[protocol_of(group)]:
+                    self._snooping_of(group).restore(group, (dpid, number), now)
+
+    def _restore_routers(
+        self, dpid: int, protocol: Protocol, flows: list[Flow], now: float
+    ) -> set[int]:
+        known = [flow for flow in flows if tables.leads_to_routers(flow, protocol)]
+        ports = {number for flow in known for number in flow.outputs}
+        ports &= set(self.ports(dpid))
+        for number in ports:
+            self._snooping[protocol].restore_router((dpid, number), now)
+        return ports
 
     def _reconcile(self, dpid: int) -> list[Effect]:
         """Bring a switch from the flows it has to those it should have; additions first."""
-        desired = tables.base_flows() + [tables.routers_flow(self._router_ports(dpid))]
+        desired = tables.base_flows() + self._routers_flows(dpid)
         for mac, number in self.switching.hosts(dpid):
             desired += tables.host_flows(mac, number)
-        for group in self.snooping.groups():
+        for group in self.groups():
             desired.append(tables.group_flow(group, self.group_ports(dpid, group)))
         keys = {flow.key for flow in desired}
         stale = [flow for key, flow in self._installed[dpid].items() if key not in keys]
         return self._set(dpid, desired) + self._delete(dpid, stale)
 
-    def _apply(self, changes: Changes, now: float) -> list[Effect]:
+    def _apply(self, snooping: Snooping, changes: Changes, now: float) -> list[Effect]:
         if changes.routers:
             effects = self._sync_everything()
         else:
             effects = [effect for group in sorted(changes.groups) for effect in self._sync(group)]
         for ask in changes.asks:
-            effects += self._ask(ask, now)
+            effects += self._ask(snooping, ask, now)
         return effects
 
     def _sync_everything(self) -> list[Effect]:
         effects: list[Effect] = []
         for dpid in sorted(self.connected):
-            effects += self._set(dpid, [tables.routers_flow(self._router_ports(dpid))])
+            effects += self._set(dpid, self._routers_flows(dpid))
         flows = [flow for table in self._installed.values() for flow in table.values()]
         groups = {group for flow in flows if (group := tables.group_of(flow)) is not None}
-        for group in sorted(groups | set(self.snooping.groups())):
+        for group in sorted(groups | set(self.groups())):
             effects += self._sync(group)
         return effects
 
     def _sync(self, group: str) -> list[Effect]:
         effects: list[Effect] = []
-        has_members = bool(self.snooping.members(group))
+        has_members = bool(self._snooping_of(group).members(group))
         for dpid in sorted(self.connected):
             flow = tables.group_flow(group, self.group_ports(dpid, group))
             effects += self._set(dpid, [flow]) if has_members else self._delete(dpid, [flow])
@@ -297,11 +322,25 @@ class Pipeline:
 
     def _forget_port(self, dpid: int, number: int) -> list[bytes]:
         self.links.remove((dpid, number))
-        self.snooping.forget_port((dpid, number))
+        self._forget_members((dpid, number))
         return self.switching.forget_port(dpid, number)
 
-    def _router_ports(self, dpid: int) -> frozenset[int]:
-        return self._leading_to(dpid, self.snooping.routers())
+    def _forget_members(self, end: End) -> None:
+        for snooping in self._snooping.values():
+            snooping.forget_port(end)
+
+    def _start_asking(self, ends: list[End], now: float) -> None:
+        for snooping in self._snooping.values():
+            snooping.start_asking(ends, now)
+
+    def _snooping_of(self, group: str) -> Snooping:
+        return self._snooping[protocol_of(group)]
+
+    def _routers_flows(self, dpid: int) -> list[Flow]:
+        return [
+            tables.routers_flow(protocol, self._leading_to(dpid, snooping.routers()))
+            for protocol, snooping in self._snooping.items()
+        ]
 
     def _leading_to(self, dpid: int, ends: frozenset[End]) -> frozenset[int]:
         ways = self.links.ways(dpid)
@@ -312,14 +351,10 @@ class Pipeline:
         ends = ((dpid, number) for dpid in self.connected for number in self.ports(dpid))
         return frozenset(end for end in ends if self.links.peer(end) is None)
 
-    def _ask(self, ask: Ask, now: float) -> list[Effect]:
-        settings = self.snooping.settings
-        frame = igmp.build_query(
-            ask.group,
-            ask.max_response_s,
-            settings.query_interval_s,
-            self.snooping.query_source(now),
-        )
+    def _ask(self, snooping: Snooping, ask: Ask, now: float) -> list[Effect]:
+        interval_s, source = snooping.settings.query_interval_s, snooping.query_source(now)
+        build = snooping.protocol.build_query
+        frame = build(ask.group, ask.max_response_s, interval_s, source)
         edges = self._edges()
         return self._send(edges if ask.ends is None else edges & ask.ends, frame)
 

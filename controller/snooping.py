@@ -1,30 +1,36 @@
-"""Who wants which group, where the routers are, and when to ask: IGMP snooping and its querier.
+"""Who wants which group, where the routers are, when to ask: snooping of IGMP or MLD, and querier.
 
 Pure state; time is an argument, in seconds of any steady clock. Ports are (switch, port) pairs and
 always edge ports: this file knows no links and no flows. It answers what has changed; what that
-means for the switches is `pipeline`'s business.
+means for the switches is `pipeline`'s business. One `Snooping` keeps one protocol; what IGMP and
+MLD do differently stands in `protocols`, and RFC 3376's sections here mean those of RFC 3810, too.
 
 The life of a membership (one group at one port):
-- Born of a report of any version: v1, v2, v3 EXCLUDE of any kind, v3 INCLUDE or ALLOW with sources
-  (RFC 3376 4.2.12, seen per group: sources are not told apart). 224.0.0.0/24 is never recorded,
-  since its data floods (RFC 4541 2.1.2 point 2).
+- Born of a report of any version: one without records, EXCLUDE of any kind, INCLUDE or ALLOW with
+  sources (RFC 3376 4.2.12, seen per group: sources are not told apart). 224.0.0.0/24 and ff02::/16
+  are never recorded, since their data floods (RFC 4541 2.1.2 point 2).
 - Lives `ageing_s` from its last report (Group Membership Interval, RFC 3376 8.4: 260 s).
 - Every reporter is tracked: since reports are not shown to other hosts (RFC 4541 2.1.1 point 1),
-  none is suppressed. A leave (v2, or v3 CHANGE_TO_INCLUDE {}) of one of several reporters takes
-  that one away and no more. The last one's leave starts group-specific queries, LAST_MEMBER_COUNT
-  of them LAST_MEMBER_INTERVAL_S apart, and leaves that long for an answer (RFC 3376 6.4.2, 8.9).
-- While a v1 host is known at the port, leaves do nothing (RFC 3376 7.3.2): it could not answer.
+  none is suppressed. Only who reports from the unspecified address, having no other yet, cannot be
+  told apart, and is asked like one that is not known. A leave (IGMPv2, MLDv1 done, or
+  CHANGE_TO_INCLUDE {}) of one of several reporters takes that one away and no more. The last one's
+  leave starts group-specific queries, LAST_MEMBER_COUNT of them LAST_MEMBER_INTERVAL_S apart, and
+  leaves that long for an answer (RFC 3376 6.4.2, 8.9).
+- While an IGMPv1 host is known at the port, leaves do nothing (RFC 3376 7.3.2): it could not
+  answer.
 - A group-specific query of a real querier shortens it likewise (RFC 3376 6.6.1).
 - A restored one (read back from a switch) has no reporters until they report.
 
-Router ports: where a query came from another source than 0.0.0.0 (RFC 4541 2.1.1 point 1a); they
-age out after the Other Querier Present Interval (RFC 3376 8.5).
+Router ports: where a query came from another source than the unspecified address (RFC 4541 2.1.1
+point 1a); they age out after the Other Querier Present Interval (RFC 3376 8.5).
 
 The querier asks all ports every `query_interval_s`, and a port that came up at once and again after
-a second, to be answered soon. Without an address it sends from 0.0.0.0, takes no part in the
-election and falls silent for any real querier; with one, only for a lower address (RFC 3376 6.6.2).
+a second, to be answered soon. Without an address it sends from the protocol's proxy source, takes
+no part in the election and falls silent for any real querier; with one, only for a lower address
+(RFC 3376 6.6.2).
 
-Limits: a BLOCK record ends nothing by itself, ageing does; PIM hellos and MLD are not read.
+Limits: a BLOCK record ends nothing by itself, ageing does; PIM hellos and Multicast Router
+Discovery (RFC 4286) are not read.
 """
 
 from __future__ import annotations
@@ -34,14 +40,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from .igmp import UNSPECIFIED, Leave, Query, RecordType, Report, is_link_local
+from .membership import ROBUSTNESS, Leave, Query, RecordType, Report
+from .protocols import IGMP, MLD, Protocol, as_number
 
 End = tuple[int, int]  # switch (dpid) and port
 
-ROBUSTNESS = 2
 LAST_MEMBER_COUNT = ROBUSTNESS
 LAST_MEMBER_INTERVAL_S = 1.0
 LAST_MEMBER_TIME_S = LAST_MEMBER_COUNT * LAST_MEMBER_INTERVAL_S
+LEAST_RESPONSE_S = 0.1  # a query may say 0, at once; an answer still takes its time to come
 STARTUP_RESPONSE_S = 0.5
 STARTUP_REPEAT_S = 1.0
 
@@ -60,7 +67,12 @@ class Settings:
     query_interval_s: float = 125.0
     query_response_s: float = 10.0
     ageing_s: float | None = None
-    querier_address: str = UNSPECIFIED
+    querier_address: str = IGMP.proxy_source
+    mld_querier_address: str = MLD.proxy_source
+
+    def querier(self, protocol: Protocol) -> str:
+        """The address from which the querier of a protocol asks, and stands for election."""
+        return self.mld_querier_address if protocol is MLD else self.querier_address
 
     @property
     def membership_s(self) -> float:
@@ -102,10 +114,11 @@ class _Membership:
 
 
 class Snooping:
-    """Memberships, router ports and the querier's agenda."""
+    """Memberships, router ports and the querier's agenda, of one protocol."""
 
-    def __init__(self, settings: Settings, now: float) -> None:
+    def __init__(self, settings: Settings, now: float, protocol: Protocol = IGMP) -> None:
         self.settings = settings
+        self.protocol = protocol
         self._members: dict[str, dict[End, _Membership]] = {}
         self._routers: dict[End, float] = {}
         self._other_querier_until_s = float("-inf")
@@ -137,13 +150,15 @@ class Snooping:
 
     def query_source(self, now: float) -> str:
         """The source address of our queries."""
-        return UNSPECIFIED if self.is_silent(now) else self.settings.querier_address
+        if self.is_silent(now):
+            return self.protocol.proxy_source
+        return self.settings.querier(self.protocol)
 
     def hear_report(self, end: End, report: Report, now: float) -> Changes:
         """A report came in at an edge port."""
         changes = Changes()
         for record in report.records:
-            if is_link_local(record.group):
+            if not self.protocol.records(record.group):
                 continue
             if record.type in _JOINS or (record.sources and record.type in _JOINS_WITH_SOURCES):
                 self._join(end, record.group, report, now, changes)
@@ -152,20 +167,23 @@ class Snooping:
         return changes
 
     def hear_leave(self, end: End, leave: Leave, now: float) -> Changes:
-        """A version 2 leave came in at an edge port."""
+        """An IGMPv2 leave or an MLDv1 done came in at an edge port."""
         self._leave(end, leave.group, leave.source, now)
         return Changes()
 
     def hear_query(self, end: End, query: Query, now: float) -> Changes:
         """Somebody else's query came in at an edge port."""
         changes = Changes()
-        if query.source != UNSPECIFIED:
+        is_proxy = query.source == self.protocol.unspecified
+        if not is_proxy:
             changes.routers = end not in self._routers
             self._routers[end] = now + self.settings.other_querier_s
             if self._outranks(query.source):
                 self._other_querier_until_s = now + self.settings.other_querier_s
-        if query.group is not None and query.version > 1 and not query.suppress:
-            until_s = now + LAST_MEMBER_COUNT * query.max_response_s
+        is_answered = not is_proxy or self.protocol.proxies_are_answered
+        can_answer = query.version >= self.protocol.leaving_version
+        if query.group is not None and is_answered and can_answer and not query.suppress:
+            until_s = now + LAST_MEMBER_COUNT * max(query.max_response_s, LEAST_RESPONSE_S)
             for member, membership in self._members.get(query.group, {}).items():
                 if now >= membership.v1_until_s:
                     self._shorten(query.group, member, membership, until_s)
@@ -173,7 +191,7 @@ class Snooping:
 
     def restore(self, group: str, end: End, now: float) -> None:
         """A membership as read back from a switch's flow; its reporters are not known."""
-        if not is_link_local(group) and end not in self._members.get(group, {}):
+        if self.protocol.records(group) and end not in self._members.get(group, {}):
             self._enter(group, end, _Membership(now + self.settings.membership_s))
 
     def restore_router(self, end: End, now: float) -> None:
@@ -242,8 +260,9 @@ class Snooping:
             changes.groups.add(group)
         membership.expires_s = until_s
         membership.leaving = False
-        membership.reporters[report.source] = until_s
-        if report.version == 1:
+        if report.source != self.protocol.unspecified:
+            membership.reporters[report.source] = until_s
+        if report.version < self.protocol.leaving_version:
             membership.v1_until_s = until_s
 
     def _leave(self, end: End, group: str, reporter: str, now: float) -> None:
@@ -280,9 +299,5 @@ class Snooping:
         heapq.heappush(self._agenda, (due_s, next(self._order), ask))
 
     def _outranks(self, source: str) -> bool:
-        own = self.settings.querier_address
-        return own == UNSPECIFIED or _number(source) < _number(own)
-
-
-def _number(address: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in address.split("."))
+        own = self.settings.querier(self.protocol)
+        return own == self.protocol.proxy_source or as_number(source) < as_number(own)

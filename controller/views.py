@@ -6,18 +6,19 @@ from typing import Any
 
 from .flows import mac_text
 from .pipeline import Pipeline
+from .protocols import as_number, protocol_of
 
 
 def groups(pipeline: Pipeline) -> list[dict[str, Any]]:
     """For each switch and group: the ports the group's packets leave by, and who asked there."""
     rows = []
     for dpid in sorted(pipeline.connected):
-        for group in sorted(pipeline.snooping.groups(), key=_address_order):
+        for group in sorted(pipeline.groups(), key=_address_order):
             ports = [
                 {
                     "port": number,
                     "name": pipeline.port_name((dpid, number)),
-                    "reporters": pipeline.snooping.reporters(group, (dpid, number)),
+                    "reporters": pipeline.reporters(group, (dpid, number)),
                 }
                 for number in sorted(pipeline.group_ports(dpid, group))
             ]
@@ -37,7 +38,7 @@ def ports(pipeline: Pipeline) -> list[dict[str, Any]]:
                 "name": pipeline.port_name((dpid, number)),
                 "kind": "edge" if peer is None else "link",
                 "peer": None if peer is None else {"dpid": peer[0], "port": peer[1]},
-                "router": (dpid, number) in pipeline.snooping.routers(),
+                "router": pipeline.is_router_port((dpid, number)),
             }
             rows.append(row)
     return rows
@@ -52,5 +53,5 @@ def hosts(pipeline: Pipeline) -> list[dict[str, Any]]:
     ]
 
 
-def _address_order(address: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in address.split("."))
+def _address_order(address: str) -> tuple[str, int]:
+    return protocol_of(address).name, as_number(address)

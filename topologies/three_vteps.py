@@ -6,7 +6,7 @@ br1                 br2                 br3            virtual switches (Open vS
  | trunk             | trunk             | trunk
 hv1                 hv2                 hv3            VTEP agents, VLAN 1 <-> VNI 10
  | 192.0.2.11        | 192.0.2.12        | 192.0.2.13
- +--------- s1 ------+-------------------+             underlay (Ryu: L2 + IGMP snooping)
+ +--------- s1 ------+-------------------+             underlay (Ryu: L2, IGMP/MLD snooping)
                                                        VNI 10 <-> 239.1.1.10
 """
 

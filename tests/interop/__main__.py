@@ -23,9 +23,8 @@ underlay of either address family. A VM behind a VTEP of one kind asks, one behi
 answers; "yes" is what was seen of that ordered pair. `make net` runs the same checks.
 
 A VNI that Open vSwitch carries floods by head-end replication, since Open vSwitch has no multicast
-for VXLAN: hence no multicast rows with it. Over IPv6 the underlay's switches flood what is sent to
-a group, since the controller reads IGMP and no MLD; the VTEPs still join, and the lab is READY only
-when their kernels say so.
+for VXLAN: hence no multicast rows with it. The others join their groups by IGMP or MLD, and the lab
+is READY only when the underlay's switches, which snoop both, know every member.
 
 | check | what is seen |
 | --- | --- |

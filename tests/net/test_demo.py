@@ -45,21 +45,49 @@ def test_the_scene_plays_where_some_hypervisors_are_strangers_to_the_vni() -> No
     assert "hv2-eth0 received 0 copies" in evidence
 
 
-def test_the_scene_is_true_over_ipv6_and_honest_about_flooding_switches() -> None:
+def test_the_scene_is_true_over_ipv6_by_mld() -> None:
     done = vxlab("demo", "--json", "--set", "underlay=ipv6")
     assert done.returncode == 0, done.stdout + done.stderr
     joined, _, packet, carried, *_ = json.loads(done.stdout)["steps"]
     assert "hv3 (2001:db8::d) has joined ff05::ef01:10a for VNI 10" in joined["evidence"]
-    assert any("do not snoop MLD" in line for line in joined["evidence"])
+    assert "s1 has snooped ff05::ef01:10a towards hv1 hv2 hv3" in joined["evidence"]
     assert any("2001:db8::b -> ff05::ef01:10a, hop limit 64" in line for line in packet["evidence"])
     assert "hv3-eth0 received 1 copy" in carried["evidence"]
 
 
-def test_over_ipv6_strangers_to_the_vni_take_nothing_of_what_is_flooded() -> None:
+def test_over_ipv6_too_strangers_to_the_vni_get_no_copy() -> None:
     settings = ("underlay=ipv6", "vteps=4", "vms=1", "vnis=2", "switches=3")
     words = [word for setting in settings for word in ("--set", setting)]
     done = vxlab("demo", "many_vteps", "--json", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     evidence = json.loads(done.stdout)["steps"][3]["evidence"]
-    assert "hv2-eth0 received 1 copy" in evidence
-    assert "  the switches flooded it; hv2 is not in the group and took none of it" in evidence
+    assert {"hv2-eth0 received 0 copies", "hv3-eth0 received 1 copy"} <= set(evidence)
+
+
+LINK_LOCAL = """
+from topologies.lab.overlay import OverlayTopo
+
+
+class LinkLocal(OverlayTopo):
+    def lay(self):
+        one, other = self.segment(10, "ff02::77"), self.segment(20, "ff05::77")
+        s1 = self.underlay_switch("s1")
+        for number, segment in enumerate((one, other, one), start=1):
+            hypervisor = self.hypervisor(f"hv{number}", s1)
+            self.vm(f"v{number}", hypervisor, segment, f"10.0.0.{number}/24")
+
+
+topos = {"link_local": LinkLocal}
+"""
+
+
+def test_a_link_local_group_is_flooded_and_strangers_take_nothing_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "link_local.py"
+    path.write_text(LINK_LOCAL)
+    done = vxlab("demo", str(path), "--json", "--set", "underlay=ipv6")
+    assert done.returncode == 0, done.stdout + done.stderr
+    joined, *_ = steps = json.loads(done.stdout)["steps"]
+    assert "ff02::77 is link-local: the switches flood what is sent to it" in joined["evidence"]
+    assert "hv2-eth0 received 1 copy" in steps[3]["evidence"]
+    taken = "  the switches flooded it; hv2 is not in the group and took none of it"
+    assert taken in steps[3]["evidence"]

@@ -7,6 +7,7 @@ carried over wires, and the answer is the set of edge ports it comes out of.
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from collections import deque
 
@@ -40,7 +41,11 @@ def ethernet(destination: bytes, source: bytes, ethertype: int = 0x0806) -> byte
 
 
 def datagram(group: str, source: bytes) -> bytes:
-    """A UDP datagram to a multicast group."""
+    """A UDP datagram to a multicast group of either family."""
+    if ":" in group:
+        packed = ipaddress.IPv6Address(group).packed
+        head = b"\x33\x33" + packed[12:] + source + b"\x86\xdd"
+        return head + bytes.fromhex("6000000000081110") + bytes(16) + packed + bytes(8)
     octets = bytes(int(part) for part in group.split("."))
     head = b"\x01\x00\x5e" + bytes((octets[1] & 0x7F,)) + octets[2:] + source + b"\x08\x00"
     return head + bytes.fromhex("450000200000000010110000c0000201") + octets + bytes(12)
@@ -49,15 +54,34 @@ def datagram(group: str, source: bytes) -> bytes:
 def matches(match: Match, in_port: int, frame: bytes) -> bool:
     """Whether a frame that came in at a port is one that a flow speaks of."""
     ethertype = struct.unpack_from("!H", frame, 12)[0]
-    is_ip = ethertype == 0x0800
+    packet = frame[14:]
+    destination = _destination(ethertype, packet)
+    protocol, body = _transport(ethertype, packet)
     return (
         match.in_port in (None, in_port)
         and match.eth_type in (None, ethertype)
         and _masked(match.eth_dst, frame[0:6])
         and _masked(match.eth_src, frame[6:12])
-        and (match.ip_proto is None or (is_ip and frame[23] == match.ip_proto))
-        and (match.ipv4_dst is None or (is_ip and _in_prefix(match.ipv4_dst, frame[30:34])))
+        and match.ip_proto in (None, protocol)
+        and (match.icmpv6_type is None or body[:1] == bytes([match.icmpv6_type]))
+        and _in_prefix(match.ipv4_dst or match.ipv6_dst, destination)
     )
+
+
+def _destination(ethertype: int, packet: bytes) -> bytes:
+    """The IP destination; nothing where there is no IP."""
+    return {0x0800: packet[16:20], 0x86DD: packet[24:40]}.get(ethertype, b"")
+
+
+def _transport(ethertype: int, packet: bytes) -> tuple[int | None, bytes]:
+    """The transport protocol and what it carries, past a Hop-by-Hop header as a switch does it."""
+    if ethertype == 0x0800:
+        return packet[9], packet[20:]
+    if ethertype != 0x86DD:
+        return None, b""
+    if packet[6] == 0:
+        return packet[40], packet[48 + 8 * packet[41] :]
+    return packet[6], packet[40:]
 
 
 def _masked(wanted: tuple[bytes, bytes] | None, found: bytes) -> bool:
@@ -67,9 +91,11 @@ def _masked(wanted: tuple[bytes, bytes] | None, found: bytes) -> bool:
     return all(a & m == b & m for a, b, m in zip(address, found, mask, strict=True))
 
 
-def _in_prefix(wanted: tuple[str, str], found: bytes) -> bool:
-    address, mask = (bytes(int(part) for part in text.split(".")) for text in wanted)
-    return _masked((address, mask), found)
+def _in_prefix(wanted: tuple[str, str] | None, found: bytes) -> bool:
+    if wanted is None:
+        return True
+    address, mask = (ipaddress.ip_address(text).packed for text in wanted)
+    return len(address) == len(found) and _masked((address, mask), found)
 
 
 class Switch:

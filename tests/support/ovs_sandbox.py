@@ -21,11 +21,12 @@ from tests.support.poll import eventually
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
-# Joins the groups told on stdin ("+239.1.1.1", "-239.1.1.1"); prints each datagram that arrives.
+# Joins the groups told on stdin ("+239.1.1.1", "-ff05::1"); prints each datagram that arrives.
 _MEMBER = """
-import socket, struct, sys, threading
-own = socket.inet_aton(sys.argv[1])
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+import socket, sys, threading
+own, six = sys.argv[1], ":" in sys.argv[1]
+index = socket.if_nametoindex("eth0").to_bytes(4, sys.byteorder)
+s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("", 5000))
 def receive():
     while True:
@@ -33,16 +34,34 @@ def receive():
         print(data.decode(), flush=True)
 threading.Thread(target=receive, daemon=True).start()
 for line in sys.stdin:
-    what = socket.IP_ADD_MEMBERSHIP if line[0] == "+" else socket.IP_DROP_MEMBERSHIP
-    s.setsockopt(socket.IPPROTO_IP, what, socket.inet_aton(line[1:].strip()) + own)
+    group = line[1:].strip()
+    if six:
+        what = socket.IPV6_JOIN_GROUP if line[0] == "+" else socket.IPV6_LEAVE_GROUP
+        s.setsockopt(socket.IPPROTO_IPV6, what, socket.inet_pton(socket.AF_INET6, group) + index)
+    else:
+        what = socket.IP_ADD_MEMBERSHIP if line[0] == "+" else socket.IP_DROP_MEMBERSHIP
+        s.setsockopt(socket.IPPROTO_IP, what, socket.inet_aton(group) + socket.inet_aton(own))
 """
+
+# No address is tentative, and a report is repeated after milliseconds.
+_PROMPT_IPV6 = (
+    "router_solicitations=0",
+    "accept_dad=0",
+    "mldv1_unsolicited_report_interval=10",
+    "mldv2_unsolicited_report_interval=10",
+)
 
 _SEND = """
 import socket, sys
 own, group, first, count = sys.argv[1:]
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))
-s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 16)
+if ":" in group:
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("eth0"))
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 16)
+else:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 16)
 for number in range(int(first), int(first) + int(count)):
     s.sendto(str(number).encode(), (group, 5000))
 """
@@ -87,7 +106,7 @@ class Host:
         self._member.stdin.flush()
 
     def send(self, group: str, first: int, count: int = 1) -> None:
-        """Send numbered datagrams to a group."""
+        """Send numbered datagrams to a group of either family."""
         self.run(sys.executable, "-c", _SEND, self.address, group, str(first), str(count))
 
     def heard(self) -> list[int]:
@@ -190,16 +209,25 @@ class OvsSandbox:
             self.run("ovs-vsctl", "add-port", switch, end)
 
     def add_host(self, name: str, switch: str, address: str) -> Host:
-        """A namespace attached to a bridge by a port called `p-NAME`; IPv6 is off, for quiet."""
+        """A namespace attached to a bridge by a port called `p-NAME`.
+
+        For quiet, IPv6 is off where the address is none of it; else a host says all it has to say
+        of itself at once, so that whatever comes later has been asked for.
+        """
         self.run("ip", "netns", "add", name)
         inside = ["ip", "netns", "exec", name]
-        self.run(*inside, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+        six = ":" in address
+        sysctls = _PROMPT_IPV6 if six else ("disable_ipv6=1",)
+        for setting in sysctls:
+            self.run(*inside, "sysctl", "-qw", f"net.ipv6.conf.default.{setting}")
         port = f"p-{name}"
         peer = ["peer", "name", "eth0", "netns", name]
         self.run("ip", "link", "add", port, "type", "veth", *peer)
-        self.run(*inside, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+        plain = [f"{address}/64", "nodad"] if six else [f"{address}/24"]
+        self.run(*inside, "ip", "address", "add", *plain, "dev", "eth0")
         self.run(*inside, "ip", "link", "set", "eth0", "up")
-        self.run(*inside, "ip", "route", "add", "224.0.0.0/4", "dev", "eth0")
+        if not six:  # IPv6 has its multicast route with the interface
+            self.run(*inside, "ip", "route", "add", "224.0.0.0/4", "dev", "eth0")
         self.run("ip", "link", "set", port, "up")
         self.run("ovs-vsctl", "add-port", switch, port)
         return Host(self, name, address)

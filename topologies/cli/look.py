@@ -10,6 +10,7 @@ import click
 from topologies.cli.manage import announce_dead, json_option, lab_option
 from topologies.cli.views import as_json, table
 from topologies.lab import rpc
+from topologies.lab.families import family_of
 from topologies.lab.handle import Lab, find
 from topologies.lab.membership import group_rows
 from topologies.machine import doctor as machine
@@ -71,9 +72,9 @@ def groups(lab: str | None, json_: bool) -> None:
 
 
 def _snooped(row: dict[str, Any]) -> str:
-    """Whom the switches send a group to; an IPv6 group to everyone, since they know no MLD."""
-    if ":" in row["group"]:
-        return "(flooded: MLD is not snooped)"
+    """Whom the switches send a group to; a link-local one to everyone."""
+    if not family_of(row["group"]).snoops(row["group"]):
+        return "(flooded: a link-local group)"
     by_switch: dict[str, list[str]] = row["snooped"]
     return "; ".join(f"{switch}: {' '.join(names)}" for switch, names in by_switch.items())
 

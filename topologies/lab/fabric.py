@@ -39,15 +39,12 @@ def _toward(peers_of: dict[str, dict[int, str]], target: str) -> dict[str, int]:
 def expected_snooping(topo: OverlayTopo) -> Snooping:
     """Which ports of each switch must lead to which group once all VTEPs have joined.
 
-    None where the switches do not read the reports of the underlay's family: they flood then.
+    Nothing of groups that the switches flood.
     """
     peers_of = peers(topo)
     expected: Snooping = {dpid(topo, switch): defaultdict(set) for switch in peers_of}
-    if not topo.family.snooped:
-        return expected
     for hypervisor in topo.hypervisors.values():
-        used = {hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values()}
-        groups = {group for group in used if group is not None}
+        groups = {group for group in hypervisor.groups() if topo.family.snoops(group)}
         for switch, port in _toward(peers_of, hypervisor.name).items():
             for group in groups:
                 expected[dpid(topo, switch)][group].add(port)

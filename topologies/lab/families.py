@@ -20,7 +20,7 @@ class Family:
 
     name: str
     network: ipaddress.IPv4Network | ipaddress.IPv6Network
-    snooped: bool  # whether the underlay's switches read its membership reports
+    link_local: ipaddress.IPv4Network | ipaddress.IPv6Network  # groups that switches flood
     ip_length: int  # bytes of the outer IP header
 
     def address(self, hypervisor: int) -> str:
@@ -35,6 +35,10 @@ class Family:
         """Whether an address or group is of this family."""
         return ipaddress.ip_address(address).version == self.network.version
 
+    def snoops(self, group: str) -> bool:
+        """Whether the underlay's switches know who is in a group; else they flood (RFC 4541)."""
+        return ipaddress.ip_address(group) not in self.link_local
+
     def group(self, group: str) -> str:
         """The group that stands for `group` here: an IPv4 one becomes ff05:: and its 32 bits.
 
@@ -47,9 +51,24 @@ class Family:
         return str(ipaddress.IPv6Address(_SITE_LOCAL | int(ipaddress.IPv4Address(group))))
 
 
-IPV4 = Family("ipv4", ipaddress.IPv4Network("192.0.2.0/24"), snooped=True, ip_length=20)
-IPV6 = Family("ipv6", ipaddress.IPv6Network("2001:db8::/64"), snooped=False, ip_length=40)
+IPV4 = Family(
+    name="ipv4",
+    network=ipaddress.IPv4Network("192.0.2.0/24"),
+    link_local=ipaddress.IPv4Network("224.0.0.0/24"),
+    ip_length=20,
+)
+IPV6 = Family(
+    name="ipv6",
+    network=ipaddress.IPv6Network("2001:db8::/64"),
+    link_local=ipaddress.IPv6Network("ff02::/16"),
+    ip_length=40,
+)
 FAMILIES = {family.name: family for family in (IPV4, IPV6)}
+
+
+def family_of(address: str) -> Family:
+    """The family of an address or group."""
+    return IPV4 if IPV4.owns(address) else IPV6
 
 
 def mac_of(address: str) -> str:

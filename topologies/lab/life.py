@@ -29,7 +29,7 @@ from topologies.lab.errors import LabError
 from topologies.lab.fabric import dpid, expected_snooping, peers
 from topologies.lab.families import mac_of
 from topologies.lab.membership import not_joined
-from topologies.lab.nodes import UnderlayController, announce, use_parts
+from topologies.lab.nodes import UnderlayController, use_parts
 from topologies.lab.operations import Operations
 from topologies.lab.overlay import OverlayTopo
 from topologies.lab.ovs import OpenVSwitch
@@ -200,24 +200,19 @@ class Life:
     def _await_addresses(self) -> None:
         """Every switch knows the way to every VTEP that joined a group.
 
-        Without it their first unicast would be flooded. VTEPs without groups have sent nothing yet.
-        Over IPv4 their reports have shown them, since the querier asked; over IPv6 nobody asks.
+        Without it their first unicast would be flooded. VTEPs without groups have sent nothing yet;
+        the others have shown themselves by their reports, since the querier asked.
         """
-        assert self._net is not None
-        net = self._net
         vteps = {
-            mac_of(hypervisor.underlay): hypervisor
+            mac_of(hypervisor.underlay)
             for hypervisor in self.topo.hypervisors.values()
-            if any(hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values())
+            if hypervisor.groups()
         }
         wanted = {(dpid(self.topo, s), mac) for s in self.topo.underlay_switches for mac in vteps}
 
         def unmet() -> str | None:
             hosts = rpc.ask(self.directory.controller_socket, "hosts")
             missing = wanted - {(row["dpid"], row["mac"]) for row in hosts}
-            if not self.topo.family.snooped:
-                for mac in {mac for _, mac in missing}:
-                    announce(net[vteps[mac].name], vteps[mac].interface)
             return f"(switch, VTEP) {sorted(missing)[:3]} not learned" if missing else None
 
         await_condition(unmet, "addresses learned")

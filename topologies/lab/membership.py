@@ -42,15 +42,15 @@ def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
 
 
 def not_joined(directory: LabDirectory, topo: OverlayTopo) -> str | None:
-    """Where the switches do not snoop, which VTEP's kernel is not in its groups; None if all are.
+    """Which VTEP's kernel is not in a group that the switches flood; None if all are.
 
-    Where they do, what they have snooped says more.
+    Of the other groups, what the switches have snooped says more.
     """
-    if topo.family.snooped:
-        return None
     for hypervisor in topo.hypervisors.values():
-        wanted = {hypervisor.group_of(segment) for _, segment in hypervisor.vlans.values()}
+        wanted = {group for group in hypervisor.groups() if not topo.family.snoops(group)}
+        if not wanted:
+            continue
         rows = rpc.ask(directory.agent_socket(hypervisor.name), "groups")
-        if missing := wanted - {None} - {row["group"] for row in rows if row["joined"]}:
-            return f"{hypervisor.name}: not in group {', '.join(sorted(map(str, missing)))}"
+        if missing := wanted - {row["group"] for row in rows if row["joined"]}:
+            return f"{hypervisor.name}: not in group {', '.join(sorted(missing))}"
     return None

@@ -57,14 +57,6 @@ def run(node: Node, command: str) -> str:
     return text
 
 
-def announce(node: Node, interface: str) -> None:
-    """Show a node's MAC to every switch: a byte to all routers (ff02::2), of which there are none.
-
-    Port 9 discards (RFC 863); the other hosts are not in the group, so nobody answers.
-    """
-    run(node, f"printf . > /dev/udp/ff02::2%{interface}/9")
-
-
 def raise_up(interface: str) -> None:
     """Bring up an interface of this process' own network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:

@@ -15,10 +15,14 @@ from topologies.lab.errors import UsageError
 from topologies.lab.families import FAMILIES, Family
 from topologies.vteps.kinds import KINDS
 
+_LINK_SCOPE = 2  # RFC 4291 2.7: narrower scopes do not leave a node
+
 
 def _group(text: str) -> str:
     address = ipaddress.ip_address(text)
-    if not address.is_multicast:
+    if not address.is_multicast or (
+        address.version == 6 and address.packed[1] & 0x0F < _LINK_SCOPE
+    ):
         raise ValueError
     return str(address)
 
@@ -51,7 +55,8 @@ FLAG = Kind(_flag, "true or false")
 INTERFACE = Kind(_interface, "an IPv4 address with its prefix length, such as 10.0.0.1/24")
 MAC = Kind(_mac, "a MAC of one station in lower case, such as 02:00:00:00:00:0a")
 GROUP = Kind(
-    _group, "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255, or one of IPv6, ff00::/8"
+    _group,
+    "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255, or one of IPv6, of scope 2 and wider",
 )
 
 

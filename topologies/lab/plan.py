@@ -109,6 +109,11 @@ class Hypervisor:
             return None
         return str(self.options["group"] or segment.group)
 
+    def groups(self) -> set[str]:
+        """All groups this hypervisor uses."""
+        used = {self.group_of(segment) for _, segment in self.vlans.values()}
+        return {group for group in used if group is not None}
+
     def port_of(self, trunk: int, vlan: int) -> str:
         """The hypervisor's interface towards its virtual switch that carries a VLAN."""
         return self.trunk_interface(trunk) if self.kind.trunk else f"{self.name}-v{trunk}.{vlan}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies.lab.errors import UsageError
-from topologies.lab.families import FAMILIES
+from topologies.lab.families import family_of
 from topologies.lab.handle import Lab
 from topologies.lab.tap import Tap, open_taps
 
@@ -23,7 +23,11 @@ class Cast:
     members: list[Row]  # hypervisors that carry the VNI
     outsiders: list[Row]  # hypervisors that do not
     group: str
-    snooped: bool  # whether the underlay's switches know who is in the group; else they flood
+
+    @property
+    def snooped(self) -> bool:
+        """Whether the underlay's switches know who is in the group; else they flood."""
+        return family_of(self.group).snoops(self.group)
 
     @property
     def vni(self) -> int:
@@ -68,8 +72,7 @@ def choose(lab: Lab) -> Cast:
             if any(row["vtep"] != "python" for row in members):
                 raise UsageError("demo: the scene is told by VTEPs of kind python")
             group = lab.state["segments"][str(asker["vni"])]
-            snooped = FAMILIES[lab.state["underlay"]].snooped
-            return Cast(asker, others[0], same, members, outsiders, group, snooped)
+            return Cast(asker, others[0], same, members, outsiders, group)
     raise UsageError(f"{lab.state['topology']}: the scene needs a VNI with VMs on two hypervisors")
 
 

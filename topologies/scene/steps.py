@@ -44,7 +44,7 @@ def joined(stage: Stage) -> Iterator[str]:
         hold(rows[0]["joined"], f"{member['name']}'s kernel is not in group {cast.group}")
         yield f"{member['name']} ({member['underlay']}) has joined {cast.group} for VNI {cast.vni}"
     if not cast.snooped:
-        yield f"the switches do not snoop MLD: they flood what is sent to {cast.group}"
+        yield f"{cast.group} is link-local: the switches flood what is sent to it"
         return
     for switch, neighbours in stage.snooped().items():
         yield f"{switch} has snooped {cast.group} towards {' '.join(neighbours)}"

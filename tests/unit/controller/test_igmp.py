@@ -7,6 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.igmp import (
+    build_frame,
+    build_leave,
+    build_query,
+    build_report,
+    group_mac,
+    parse,
+)
+from controller.membership import (
     Leave,
     Malformed,
     Query,
@@ -15,13 +23,7 @@ from controller.igmp import (
     RecordType,
     Report,
     Unrecognised,
-    build_frame,
-    build_leave,
-    build_query,
-    build_report,
     checksum,
-    group_mac,
-    parse,
 )
 
 MAC = bytes.fromhex("020000000001")

@@ -13,6 +13,13 @@ def test_defaults_are_those_of_the_standards() -> None:
     settings = _settings(options)
     assert (settings.query_interval_s, settings.membership_s) == (125, 260)
     assert settings.other_querier_s == 255 and settings.querier_address == "0.0.0.0"
+    assert settings.mld_querier_address == "fe80::ffff:ffff:ffff:ff7f"
+
+
+def test_each_protocol_s_querier_has_an_address_of_its_own() -> None:
+    arguments = ["--querier-address", "192.0.2.9", "--mld-querier-address", "FE80:0::9"]
+    settings = _settings(_parser().parse_args(arguments))
+    assert (settings.querier_address, settings.mld_querier_address) == ("192.0.2.9", "fe80::9")
 
 
 def test_every_flag_has_a_variable_and_the_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +40,9 @@ def test_every_flag_has_a_variable_and_the_flag_wins(monkeypatch: pytest.MonkeyP
         ("--ageing", "soon", "seconds from"),
         ("--querier-address", "239.1.1.1", "unicast"),
         ("--querier-address", "::1", "unicast"),
+        ("--mld-querier-address", "2001:db8::1", "link-local"),
+        ("--mld-querier-address", "::", "link-local"),
+        ("--mld-querier-address", "192.0.2.9", "link-local"),
     ],
 )
 def test_a_wrong_value_ends_with_2_and_says_what_is_allowed(

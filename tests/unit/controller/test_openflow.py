@@ -11,6 +11,7 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from controller import openflow, tables
 from controller.flows import DeleteFlow, Flow, Kind, Match, SendFrame, SetFlow, cookie_of, kind_of
+from controller.protocols import PROTOCOLS
 from tests.support.flowtable import mac
 
 MATCH_OFFSET = 48  # in a flow modification
@@ -19,7 +20,8 @@ FLOWS = [
     *tables.host_flows(mac(1), 3),
     tables.group_flow("239.1.1.10", frozenset({2, 5})),
     tables.group_flow("239.1.1.11", frozenset()),
-    tables.routers_flow(frozenset({4})),
+    tables.group_flow("ff05::ef01:10a", frozenset({2, 5})),
+    *(tables.routers_flow(protocol, frozenset({4})) for protocol in PROTOCOLS),
 ]
 
 
@@ -75,3 +77,12 @@ def test_exact_masks_are_left_out() -> None:
     exact = Match(eth_dst=(mac(1), b"\xff" * 6), ipv4_dst=("239.1.1.10", "255.255.255.255"))
     fields = {"eth_dst": "02:00:00:00:00:01", "ipv4_dst": "239.1.1.10"}
     assert openflow.match_fields(exact) == fields
+
+
+def test_an_address_has_one_text_however_the_framework_spells_it() -> None:
+    told = {"eth_type": 0x86DD, "ipv6_dst": ("ff05:0:0:0:0:0:EF01:10A", "ffff:ffff::")}
+    description = SimpleNamespace(
+        table_id=1, priority=2, cookie=0, idle_timeout=0, match=SimpleNamespace(items=told.items)
+    )
+    match = openflow.flow_of(ofproto_v1_3, description).match
+    assert match.ipv6_dst == ("ff05::ef01:10a", "ffff:ffff::")

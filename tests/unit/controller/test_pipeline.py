@@ -10,9 +10,6 @@ from controller import views
 from controller.flows import DeleteFlow, Flow, Kind, Match, SendFrame, SetFlow
 from controller.igmp import (
     ALL_SYSTEMS,
-    Query,
-    Record,
-    RecordType,
     build_frame,
     build_leave,
     build_query,
@@ -20,6 +17,7 @@ from controller.igmp import (
     group_mac,
     parse,
 )
+from controller.membership import Query, Record, RecordType
 from controller.pipeline import Port
 from tests.support.flowtable import BROADCAST, End, Fabric, datagram, ethernet, mac
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.igmp import Leave, Query, Record, RecordType, Report
+from controller.membership import Leave, Query, Record, RecordType, Report
 from controller.snooping import Changes, End, Settings, Snooping
 
 GROUP, OTHER_GROUP = "239.1.1.10", "239.1.1.11"

@@ -80,6 +80,7 @@ def test_what_cannot_be_is_one_line(
         ({"ipv6.hv1": "true"}, "one value for the whole lab"),
         ({"group": "10.0.0.1"}, "allowed is an IPv4 multicast group"),
         ({"group": "fe80::1"}, "allowed is an IPv4 multicast group, .* or one of IPv6"),
+        ({"underlay": "ipv6", "group": "ff01::1"}, "or one of IPv6, of scope 2 and wider"),
         ({"group.hv3": "ff05::1"}, "--set group.hv3 = ff05::1: allowed is an IPv4 multicast group"),
         ({"underlay": "ipv6", "group": "239.1.1.1"}, "an IPv6 multicast group, since underlay is"),
         ({"underlay": "ipx"}, "allowed is ipv4 or ipv6"),
@@ -169,5 +170,18 @@ def test_a_longer_outer_header_takes_nothing_from_the_vms(settings: dict, mtu: i
     assert topo.linkInfo("hv1", "s1")["mtu"] == mtu
 
 
-def test_where_mld_is_not_snooped_no_switch_is_waited_for() -> None:
-    assert not any(expected_snooping(registry.build("three_vteps", {"underlay": "ipv6"})).values())
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, {1: {"239.1.1.10": {1, 2, 3}}}),
+        ({"underlay": "ipv6"}, {1: {"ff05::ef01:10a": {1, 2, 3}}}),
+        ({"group.hv3": "239.9.9.9"}, {1: {"239.1.1.10": {1, 2}, "239.9.9.9": {3}}}),
+        ({"flooding": "head-end"}, {1: {}}),
+        ({"group": "224.0.0.77"}, {1: {}}),
+        ({"underlay": "ipv6", "group": "ff02::77"}, {1: {}}),
+        ({"underlay": "ipv6", "group": "ff12::77"}, {1: {"ff12::77": {1, 2, 3}}}),
+    ],
+)
+def test_what_the_switches_must_have_snooped(settings: dict, expected: dict) -> None:
+    """Link-local groups are flooded: no switch is waited for."""
+    assert expected_snooping(registry.build("three_vteps", settings)) == expected
