@@ -58,7 +58,8 @@ class OverlayTopo(Topo):
             raise UsageError(f"VNI {vni}: allowed is 0 to {LAST_VNI}")
         if vni in self.segments:
             raise UsageError(f"VNI {vni}: there already")
-        self.segments[vni] = Segment(vni, self.family.group(checked("group", group, GROUP)))
+        own = self.family.group(checked("group", group, GROUP))
+        self.segments[vni] = Segment(vni, self.settings["group"] or own)
         return self.segments[vni]
 
     def underlay_switch(self, name: str, uplink: str | None = None) -> str:

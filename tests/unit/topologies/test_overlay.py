@@ -146,6 +146,13 @@ def test_the_scene_over_ipv6_is_as_it_is_promised() -> None:
     assert (told.underlay.local, told.segments[0].group) == ("2001:db8::d", "ff05::3")
 
 
+def test_a_group_for_the_whole_lab_is_that_of_its_segments() -> None:
+    """A group for one hypervisor is not: the scene then shows that it is in the wrong one."""
+    for settings, group in (({"group": "239.9.9.9"}, "239.9.9.9"),
+                            ({"group.hv3": "239.9.9.9"}, "239.1.1.10")):  # fmt: skip
+        assert registry.build("three_vteps", settings).segments[10].group == group
+
+
 def test_an_ipv6_group_may_be_written_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Wrong, "values", (1, "ff05::9", "10.0.0.1/24", None, None))
     assert Wrong(underlay="ipv6").segments[1].group == "ff05::9"
