@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from vtep import commands
-from vtep.coalesce import Run, may_begin
+from vtep.coalesce import PortRun
 from vtep.config import Config
 from vtep.control import Control
 from vtep.core import Core
@@ -26,6 +26,7 @@ from vtep.ports.packet import Frame, PacketPort
 from vtep.underlay.base import Underlay
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
+from vtep.waiting import Waiting
 from vtep.wire import is_ipv6
 
 _OVERRUN_EVERY_S = 1.0
@@ -57,6 +58,7 @@ class Agent:
         options = _options(config, self._underlay.mtu)
         self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
         self.core = Core(options, None if self._fast is None else self._fast.mirror)
+        self._to_ports = Waiting(PortRun(), self.carry_out, self._write_run)
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._overrun_due_s = 0.0
@@ -142,12 +144,11 @@ class Agent:
 
     def _underlay_ready(self, _mask: int) -> None:
         now = time.monotonic()
-        waiting = _Waiting(self)
         for sender, sport, to_group, octet, datagram in self._underlay.receive():
-            waiting.carry_out(
+            self._to_ports.carry_out(
                 self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
             )
-        waiting.hand_over()
+        self._to_ports.hand_over()
 
     def _misses_ready(self, _mask: int) -> None:
         assert self._fast is not None
@@ -191,8 +192,7 @@ class Agent:
         else:
             self._underlay.leave(effect.group)
 
-    def hand_over(self, run: Sequence[ToPort]) -> None:
-        """Write a run of frames for one port and VLAN, and settle each."""
+    def _write_run(self, run: list[ToPort]) -> None:
         first = run[0]
         reasons = self._ports[first.port].write_run(first.vlan, [each.frame for each in run])
         for effect, reason in zip(run, reasons, strict=True):
@@ -207,45 +207,6 @@ class Agent:
     def kernel_groups(self) -> set[str]:
         """The groups the kernel is a member of on the underlay interface."""
         return self._underlay.kernel_groups()
-
-
-class _Waiting:
-    """What one batch from the tunnel has for the ports: frames of one run wait for one another.
-
-    Whatever does not belong to the run goes after it, so nothing overtakes anything.
-    """
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-        self._run = Run()
-        self._effects: list[ToPort] = []
-
-    def carry_out(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if not isinstance(effect, ToPort) or not may_begin(effect.frame):
-                if self._effects:
-                    self.hand_over()
-                self._agent.carry_out((effect,))
-                continue
-            if not self._continues(effect):
-                self.hand_over()
-                self._run.take(effect.frame)
-            self._effects.append(effect)
-
-    def _continues(self, effect: ToPort) -> bool:
-        if not self._effects:
-            return False
-        first = self._effects[0]
-        return (effect.port, effect.vlan) == (first.port, first.vlan) and self._run.take(
-            effect.frame
-        )
-
-    def hand_over(self) -> None:
-        """Write the run, and begin another."""
-        effects, self._effects = self._effects, []
-        self._run.end()
-        if effects:
-            self._agent.hand_over(effects)
 
 
 class _PortReady:
