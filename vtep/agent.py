@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from vtep import commands
@@ -23,9 +24,11 @@ from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderl
 from vtep.fastpath.choice import open_fast_path
 from vtep.options import Options
 from vtep.ports.packet import Frame, PacketPort
+from vtep.superpacket import PacketRun
 from vtep.underlay.base import Underlay
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
+from vtep.underlay.segmenting import Segmenting, kernel_segments
 from vtep.waiting import Waiting
 from vtep.wire import is_ipv6
 
@@ -55,10 +58,17 @@ class Agent:
         self._ports = [PacketPort(interface) for interface in config.ports]
         if not underlay.udp_checksum:
             self._underlay.accept_zero_checksums()
-        options = _options(config, self._underlay.mtu)
+        segmenting = _segmenting(config, self._underlay)
+        self._sender: Underlay | Segmenting = segmenting or self._underlay
+        options = _options(config, self._underlay.mtu, segmenting is not None)
         self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
         self.core = Core(options, None if self._fast is None else self._fast.mirror)
         self._to_ports = Waiting(PortRun(), self.carry_out, self._write_run)
+        self._to_underlay = None
+        if segmenting is not None:
+            self._to_underlay = Waiting(
+                PacketRun(), self.carry_out, partial(self._send_run, segmenting)
+            )
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._overrun_due_s = 0.0
@@ -84,6 +94,7 @@ class Agent:
         self._selector.register(self._underlay, read, self._underlay_ready)
         readers: Sequence[Reader] = self._ports
         if self._fast is None:
+            self._underlay.take_merged()
             for port in self._ports:
                 port.listen()
         else:
@@ -134,7 +145,7 @@ class Agent:
             self.carry_out(self.core.remove_segment(vni, now, why="stopping"))
         if self._fast is not None:
             self._fast.close()
-        self._underlay.close()
+        self._sender.close()
         for port in self._ports:
             port.close()
         if self._control is not None:
@@ -165,11 +176,15 @@ class Agent:
     def port_ready(self, number: PortId, port: Reader) -> None:
         """Frames wait at a port."""
         now = time.monotonic()
+        waiting = self._to_underlay
+        carry_out = self.carry_out if waiting is None else waiting.carry_out
         for arrived in port.read():
             if isinstance(arrived, DropReason):
                 self.core.lost(None, arrived, now)
             else:
-                self.carry_out(self.core.frame_from_port(number, *arrived, now))
+                carry_out(self.core.frame_from_port(number, *arrived, now))
+        if waiting is not None:
+            waiting.hand_over()
 
     # -- out
 
@@ -177,7 +192,7 @@ class Agent:
         """Do what the core asks, and tell it what could not be done."""
         for effect in effects:
             if isinstance(effect, ToUnderlay):
-                reason = self._underlay.send(effect.destination, effect.packet)
+                reason = self._sender.send(effect.destination, effect.packet)
             elif isinstance(effect, ToPort):
                 reason = self._ports[effect.port].write(effect.vlan, effect.frame)
             else:
@@ -195,6 +210,11 @@ class Agent:
     def _write_run(self, run: list[ToPort]) -> None:
         first = run[0]
         reasons = self._ports[first.port].write_run(first.vlan, [each.frame for each in run])
+        for effect, reason in zip(run, reasons, strict=True):
+            self._settle(effect, reason)
+
+    def _send_run(self, segmenting: Segmenting, run: list[ToUnderlay]) -> None:
+        reasons = segmenting.send_run(run[0].destination, [each.packet for each in run])
         for effect, reason in zip(run, reasons, strict=True):
             self._settle(effect, reason)
 
@@ -219,7 +239,24 @@ class _PortReady:
         self._agent.port_ready(self._number, self._port)
 
 
-def _options(config: Config, mtu: int) -> Options:
+def _segmenting(config: Config, underlay: Underlay) -> Segmenting | None:
+    """Who sends runs of packets for the kernel to cut; None where it has to be each by itself.
+
+    The kernel cuts only what has a UDP checksum, and sets DF.
+    """
+    told = config.underlay
+    if not (told.udp_checksum and told.df and kernel_segments()):
+        return None
+    if not told.offload:
+        try:
+            underlay.without_send_offloads()
+        except OSError:
+            return None
+    return Segmenting(underlay, told.local, told.port)
+
+
+def _options(config: Config, mtu: int, segmenting: bool) -> Options:
+    """segmenting: whether the sender computes UDP checksums, if any, and not the core."""
     underlay = config.underlay
     return Options(
         local=underlay.local,
@@ -229,7 +266,7 @@ def _options(config: Config, mtu: int) -> Options:
         df=underlay.df,
         icmp_too_big=underlay.icmp_too_big,
         trusted=frozenset(underlay.trusted),
-        udp_checksum=underlay.udp_checksum,
+        udp_checksum=underlay.udp_checksum and not segmenting,
         source_ports=underlay.source_ports,
         strict=underlay.strict,
         ageing_s=config.ageing_s,

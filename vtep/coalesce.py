@@ -123,7 +123,7 @@ class PortRun:
         first = self._first
         if first is None:
             self._first = effect
-        elif (effect.port, effect.vlan) != (first.port, first.vlan):
+        elif effect.port != first.port or effect.vlan != first.vlan:
             return False
         return self._run.take(effect.frame)
 

@@ -37,19 +37,20 @@ class Waiting(Generic[E]):
     ) -> None:
         """alone: carries out what waits for nothing. together: carries out a run."""
         self._run, self._alone, self._together = run, alone, together
+        self._may_begin, self._take = run.may_begin, run.take
         self._effects: list[E] = []
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         """Carry out what the core asks, now or with what follows."""
         for effect in effects:
-            if not self._run.may_begin(effect):
+            if not self._may_begin(effect):
                 if self._effects:
                     self.hand_over()
                 self._alone((effect,))
                 continue
-            if not self._run.take(effect):
+            if not self._take(effect):
                 self.hand_over()
-                self._run.take(effect)
+                self._take(effect)
             self._effects.append(effect)
 
     def hand_over(self) -> None:

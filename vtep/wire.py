@@ -94,6 +94,18 @@ def encapsulate(
     return packet
 
 
+def complete_checksum(packet: bytearray) -> None:
+    """Compute the UDP checksum of a packet that was built with zero."""
+    udp = _IPV4_LENGTH if packet[0] >> 4 == 4 else _IPV6_LENGTH
+    _LENGTH.pack_into(packet, udp + 6, _udp_checksum(packet, udp))
+
+
+def source_port_of(packet: bytearray) -> int:
+    """The outer source port of a packet."""
+    udp = _IPV4_LENGTH if packet[0] >> 4 == 4 else _IPV6_LENGTH
+    return int(_LENGTH.unpack_from(packet, udp)[0])
+
+
 def _udp_checksum(packet: bytearray, udp: int) -> int:
     """RFC 768 and RFC 8200: over pseudo-header, header and data; zero is sent as all ones."""
     addresses = 12 if udp == _IPV4_LENGTH else 8
