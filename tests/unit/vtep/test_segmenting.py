@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from vtep import agent
+from vtep.config import parse
 from vtep.drops import DropReason
 from vtep.underlay.base import Underlay
 from vtep.underlay.segmenting import Segmenting, kernel_segments
@@ -29,6 +31,7 @@ class Loopback:
         self.alone: list[bytes] = []
         self.opened: list[socket.socket] = []
         self.answer: DropReason | None = None
+        self.offloads: bool | None = True  # None: they cannot be taken away
 
     def open(self, kind: int, protocol: int) -> socket.socket:
         self.opened.append(socket.socket(socket.AF_INET, kind, protocol))
@@ -47,8 +50,22 @@ class Loopback:
         self.alone.append(bytes(packet))
         return self.answer
 
+    def without_send_offloads(self) -> None:
+        if self.offloads is None:
+            raise PermissionError
+        self.offloads = False
+
     def close(self) -> None:
         pass
+
+
+def opened(underlay: Loopback, *said: str, local: str = LOOPBACK) -> bool:
+    """Whether an agent that is told this sends runs as one."""
+    text = "\n".join(["[underlay]", 'interface = "a"', f'local = "{local}"', *said, _PORT])
+    return agent._segmenting(parse(text), cast(Underlay, cast(Any, underlay))) is not None
+
+
+_PORT = '[[port]]\ninterface = "b"'
 
 
 class Bed:
@@ -173,3 +190,40 @@ def test_nothing_is_received_at_a_port_that_sends(bed: Bed) -> None:
     (sender,) = bed.underlay.opened
     bed.receiver.sendto(b"to nobody", (LOOPBACK, sport))
     assert select.select([sender], [], [], 0)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "local", "runs"),
+    [
+        ((), LOOPBACK, False),
+        ((), "::1", True),
+        (("udp_checksum = false",), "::1", False),
+        (("udp_checksum = true",), LOOPBACK, True),
+        (("udp_checksum = true", "df = false"), LOOPBACK, False),
+    ],
+)
+def test_runs_leave_as_one_where_checksums_are_computed(
+    said: tuple[str, ...], local: str, runs: bool
+) -> None:
+    underlay = Loopback()
+    assert opened(underlay, *said, local=local) == runs
+    assert underlay.offloads
+
+
+def test_where_a_switch_takes_no_super_frames_the_kernel_cuts_them_before() -> None:
+    underlay = Loopback()
+    assert opened(underlay, "offload = false", local="::1")
+    assert underlay.offloads is False
+
+
+def test_where_the_nic_keeps_its_offloads_each_packet_leaves_by_itself() -> None:
+    underlay = Loopback()
+    underlay.offloads = None
+    assert not opened(underlay, "offload = false", local="::1")
+
+
+def test_where_the_kernel_cuts_nothing_each_packet_leaves_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent, "kernel_segments", lambda: False)
+    assert not opened(Loopback(), local="::1")
