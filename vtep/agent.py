@@ -11,10 +11,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from vtep import commands
-from vtep.coalesce import Run, may_begin
+from vtep.coalesce import PortRun
 from vtep.config import Config
 from vtep.control import Control
 from vtep.core import Core
@@ -23,9 +24,12 @@ from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderl
 from vtep.fastpath.choice import open_fast_path
 from vtep.options import Options
 from vtep.ports.packet import Frame, PacketPort
+from vtep.superpacket import PacketRun
 from vtep.underlay.base import Underlay
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
+from vtep.underlay.segmenting import Segmenting, kernel_segments
+from vtep.waiting import Waiting
 from vtep.wire import is_ipv6
 
 _OVERRUN_EVERY_S = 1.0
@@ -54,9 +58,17 @@ class Agent:
         self._ports = [PacketPort(interface) for interface in config.ports]
         if not underlay.udp_checksum:
             self._underlay.accept_zero_checksums()
-        options = _options(config, self._underlay.mtu)
+        segmenting = _segmenting(config, self._underlay)
+        self._sender: Underlay | Segmenting = segmenting or self._underlay
+        options = _options(config, self._underlay.mtu, segmenting is not None)
         self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
         self.core = Core(options, None if self._fast is None else self._fast.mirror)
+        self._to_ports = Waiting(PortRun(), self.carry_out, self._write_run)
+        self._to_underlay = None
+        if segmenting is not None:
+            self._to_underlay = Waiting(
+                PacketRun(), self.carry_out, partial(self._send_run, segmenting)
+            )
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._overrun_due_s = 0.0
@@ -82,6 +94,7 @@ class Agent:
         self._selector.register(self._underlay, read, self._underlay_ready)
         readers: Sequence[Reader] = self._ports
         if self._fast is None:
+            self._underlay.take_merged()
             for port in self._ports:
                 port.listen()
         else:
@@ -132,7 +145,7 @@ class Agent:
             self.carry_out(self.core.remove_segment(vni, now, why="stopping"))
         if self._fast is not None:
             self._fast.close()
-        self._underlay.close()
+        self._sender.close()
         for port in self._ports:
             port.close()
         if self._control is not None:
@@ -142,12 +155,11 @@ class Agent:
 
     def _underlay_ready(self, _mask: int) -> None:
         now = time.monotonic()
-        waiting = _Waiting(self)
         for sender, sport, to_group, octet, datagram in self._underlay.receive():
-            waiting.carry_out(
+            self._to_ports.carry_out(
                 self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
             )
-        waiting.hand_over()
+        self._to_ports.hand_over()
 
     def _misses_ready(self, _mask: int) -> None:
         assert self._fast is not None
@@ -164,11 +176,15 @@ class Agent:
     def port_ready(self, number: PortId, port: Reader) -> None:
         """Frames wait at a port."""
         now = time.monotonic()
+        waiting = self._to_underlay
+        carry_out = self.carry_out if waiting is None else waiting.carry_out
         for arrived in port.read():
             if isinstance(arrived, DropReason):
                 self.core.lost(None, arrived, now)
             else:
-                self.carry_out(self.core.frame_from_port(number, *arrived, now))
+                carry_out(self.core.frame_from_port(number, *arrived, now))
+        if waiting is not None:
+            waiting.hand_over()
 
     # -- out
 
@@ -176,7 +192,7 @@ class Agent:
         """Do what the core asks, and tell it what could not be done."""
         for effect in effects:
             if isinstance(effect, ToUnderlay):
-                reason = self._underlay.send(effect.destination, effect.packet)
+                reason = self._sender.send(effect.destination, effect.packet)
             elif isinstance(effect, ToPort):
                 reason = self._ports[effect.port].write(effect.vlan, effect.frame)
             else:
@@ -191,10 +207,14 @@ class Agent:
         else:
             self._underlay.leave(effect.group)
 
-    def hand_over(self, run: Sequence[ToPort]) -> None:
-        """Write a run of frames for one port and VLAN, and settle each."""
+    def _write_run(self, run: list[ToPort]) -> None:
         first = run[0]
         reasons = self._ports[first.port].write_run(first.vlan, [each.frame for each in run])
+        for effect, reason in zip(run, reasons, strict=True):
+            self._settle(effect, reason)
+
+    def _send_run(self, segmenting: Segmenting, run: list[ToUnderlay]) -> None:
+        reasons = segmenting.send_run(run[0].destination, [each.packet for each in run])
         for effect, reason in zip(run, reasons, strict=True):
             self._settle(effect, reason)
 
@@ -209,45 +229,6 @@ class Agent:
         return self._underlay.kernel_groups()
 
 
-class _Waiting:
-    """What one batch from the tunnel has for the ports: frames of one run wait for one another.
-
-    Whatever does not belong to the run goes after it, so nothing overtakes anything.
-    """
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-        self._run = Run()
-        self._effects: list[ToPort] = []
-
-    def carry_out(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if not isinstance(effect, ToPort) or not may_begin(effect.frame):
-                if self._effects:
-                    self.hand_over()
-                self._agent.carry_out((effect,))
-                continue
-            if not self._continues(effect):
-                self.hand_over()
-                self._run.take(effect.frame)
-            self._effects.append(effect)
-
-    def _continues(self, effect: ToPort) -> bool:
-        if not self._effects:
-            return False
-        first = self._effects[0]
-        return (effect.port, effect.vlan) == (first.port, first.vlan) and self._run.take(
-            effect.frame
-        )
-
-    def hand_over(self) -> None:
-        """Write the run, and begin another."""
-        effects, self._effects = self._effects, []
-        self._run.end()
-        if effects:
-            self._agent.hand_over(effects)
-
-
 class _PortReady:
     """Binds a port to the agent, as the selector's data."""
 
@@ -258,7 +239,24 @@ class _PortReady:
         self._agent.port_ready(self._number, self._port)
 
 
-def _options(config: Config, mtu: int) -> Options:
+def _segmenting(config: Config, underlay: Underlay) -> Segmenting | None:
+    """Who sends runs of packets for the kernel to cut; None where it has to be each by itself.
+
+    The kernel cuts only what has a UDP checksum, and sets DF.
+    """
+    told = config.underlay
+    if not (told.udp_checksum and told.df and kernel_segments()):
+        return None
+    if not told.offload:
+        try:
+            underlay.without_send_offloads()
+        except OSError:
+            return None
+    return Segmenting(underlay, told.local, told.port)
+
+
+def _options(config: Config, mtu: int, segmenting: bool) -> Options:
+    """segmenting: whether the sender computes UDP checksums, if any, and not the core."""
     underlay = config.underlay
     return Options(
         local=underlay.local,
@@ -268,7 +266,7 @@ def _options(config: Config, mtu: int) -> Options:
         df=underlay.df,
         icmp_too_big=underlay.icmp_too_big,
         trusted=frozenset(underlay.trusted),
-        udp_checksum=underlay.udp_checksum,
+        udp_checksum=underlay.udp_checksum and not segmenting,
         source_ports=underlay.source_ports,
         strict=underlay.strict,
         ageing_s=config.ageing_s,

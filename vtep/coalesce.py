@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import TypeGuard
 
+from vtep.effects import Effect, ToPort
 from vtep.offload import NEEDS_CHECKSUM, TCPV4, TCPV6, Offload
 from vtep.wire import LARGEST_PACKET, ones_sum
 
@@ -102,6 +104,33 @@ class Run:
     def end(self) -> None:
         """Begin anew, with none."""
         self._frames, self._length = [], 0
+
+
+class PortRun:
+    """Effects whose frames follow one another, for one port and VLAN."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._run = Run()
+        self._first: ToPort | None = None
+
+    def may_begin(self, effect: Effect) -> TypeGuard[ToPort]:
+        """Whether a run could begin with it."""
+        return isinstance(effect, ToPort) and may_begin(effect.frame)
+
+    def take(self, effect: ToPort) -> bool:
+        """Add it, if it may come behind what is here."""
+        first = self._first
+        if first is None:
+            self._first = effect
+        elif effect.port != first.port or effect.vlan != first.vlan:
+            return False
+        return self._run.take(effect.frame)
+
+    def end(self) -> None:
+        """Begin anew, with none."""
+        self._first = None
+        self._run.end()
 
 
 def joined(frames: Sequence[bytes]) -> tuple[Offload, bytes] | None:

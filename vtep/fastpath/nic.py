@@ -1,8 +1,7 @@
-"""What the fast path asks of network interfaces: ethtool's ioctl, netlink, addresses."""
+"""What the fast path asks of network interfaces: netlink, addresses."""
 
 from __future__ import annotations
 
-import array
 import fcntl
 import socket
 import struct
@@ -12,8 +11,7 @@ from pathlib import Path
 
 from vtep.wire import is_ipv6
 
-_SIOCETHTOOL, _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8946, 0x8915, 0x891B
-_ETHTOOL_STXCSUM = 0x17  # checksums; segmentation offloads depend on them and go too
+_SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 _RTM_GETLINK = 18
 _ADDRESSES = Path("/proc/net/if_inet6")
 _NLM_F_REQUEST = 1
@@ -21,14 +19,6 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
 _ATTRIBUTE = struct.Struct("=HH")
 _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_LINK_NETNSID = 18, 1, 37
-
-
-def without_send_offloads(interface: str) -> None:
-    """Let the kernel finish checksums and cut super-frames before the interface gets them."""
-    value = array.array("B", struct.pack("=II", _ETHTOOL_STXCSUM, 0))
-    address, _ = value.buffer_info()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        fcntl.ioctl(asker, _SIOCETHTOOL, struct.pack("16sP", interface.encode(), address))
 
 
 def network_of(interface: str, local: str) -> IPv4Network | IPv6Network:

@@ -99,7 +99,7 @@ class FastPath:
     def attach(self) -> None:
         """Let the kernel forward; OSError if it will not."""
         if not self._offload:
-            nic.without_send_offloads(self._underlay.interface)
+            self._underlay.without_send_offloads()
         for index in self._indices:
             self._program.attach("from_port", index)
         self._program.attach("from_underlay", self._underlay.index)

@@ -8,22 +8,25 @@ resolution, routing, multicast MACs, IGMP and MLD.
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import socket
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from vtep.batch import Batch
 from vtep.drops import DropReason
 from vtep.errors import StartError
+from vtep.superpacket import datagrams
 
 # (sender, source port, came to a group, traffic class, payload)
 Datagram = tuple[str, int, bool, int, bytes]
 
 _RECEIVE_BUFFER = 16 << 20
-_SEND_BUFFER = 4 << 20
+SEND_BUFFER = 4 << 20
 _LARGEST = 65_536
 _PORT_AT = 2  # in a socket address
 _TEXTS_KEPT = 4096
@@ -31,6 +34,10 @@ _SO_MEMINFO = 55
 _SO_RCVBUFFORCE = 33
 _MEMINFO = struct.Struct("=9I")  # the last is SK_MEMINFO_DROPS
 _SIOCGIFMTU = 0x8921
+_SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17  # checksums; what depends on them goes too
+_UDP_GRO = 104
+_TYPE_AT = 12  # in a control message
+_MERGED = struct.Struct("=16xi4x")  # a control message that bears a number
 GROUPS_A_SOCKET = 200
 
 
@@ -48,13 +55,13 @@ class Underlay(ABC):
         except OSError:
             raise StartError(f"underlay {interface}: no such interface") from None
         try:
-            self._sender = self._open(socket.SOCK_RAW, socket.IPPROTO_RAW)
+            self._sender = self.open(socket.SOCK_RAW, socket.IPPROTO_RAW)
         except PermissionError:
             raise StartError(f"underlay {interface}: needs root, or CAP_NET_RAW") from None
         self._check_local(local)
-        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.prepare_sender(self._sender)
-        self._receiver = self._open(socket.SOCK_DGRAM, 0)
+        self._receiver = self.open(socket.SOCK_DGRAM, 0)
         self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         try:
             self._receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
@@ -79,7 +86,8 @@ class Underlay(ABC):
                     f"`ip address add {local}/24 dev {self.interface}` gives it one"
                 ) from None
 
-    def _open(self, kind: int, protocol: int) -> socket.socket:
+    def open(self, kind: int, protocol: int) -> socket.socket:
+        """A socket of the interface; OSError if the machine forbids it."""
         opened = socket.socket(self.family, kind, protocol)
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.interface.encode())
@@ -101,6 +109,16 @@ class Underlay(ABC):
         answer = fcntl.ioctl(self._receiver, _SIOCGIFMTU, request)
         return int(struct.unpack("16si", answer)[1])
 
+    def without_send_offloads(self) -> None:
+        """Let the kernel finish checksums and cut super-frames before the interface gets them.
+
+        OSError if it will not.
+        """
+        value = array.array("B", struct.pack("=II", _ETHTOOL_STXCSUM, 0))
+        address, _ = value.buffer_info()
+        request = struct.pack("16sP", self.interface.encode(), address)
+        fcntl.ioctl(self._receiver, _SIOCETHTOOL, request)
+
     def fileno(self) -> int:
         """For selectors."""
         return self._receiver.fileno()
@@ -109,7 +127,7 @@ class Underlay(ABC):
 
     @abstractmethod
     def prepare_sender(self, sender: socket.socket) -> None:
-        """Options of the raw socket."""
+        """Options of a socket that sends: the raw one, or one of UDP."""
 
     @abstractmethod
     def prepare_receiver(self, receiver: socket.socket) -> None:
@@ -118,6 +136,10 @@ class Underlay(ABC):
     @abstractmethod
     def look(self, control: memoryview) -> tuple[bool, int]:
         """From a datagram's control messages: whether it came to a group, and its traffic class."""
+
+    @abstractmethod
+    def marks(self, packet: bytearray) -> list[tuple[int, int, bytes]]:
+        """Control messages that give what a UDP socket sends the TTL and class of a packet."""
 
     @abstractmethod
     def sender(self, name: memoryview) -> bytes:
@@ -152,11 +174,25 @@ class Underlay(ABC):
         """The datagrams that wait, up to a batch of them."""
         try:
             for data, name, control, _ in self._batch.receive(self._receiver.fileno()):
+                size = 0
+                if control[_TYPE_AT] == _UDP_GRO:  # it comes first
+                    (size,) = _MERGED.unpack_from(control)
+                    control = control[_MERGED.size :]
                 to_group, octet = self.look(control)
                 sport = name[_PORT_AT] << 8 | name[_PORT_AT + 1]
-                yield self._text(self.sender(name)), sport, to_group, octet, bytes(data)
+                sender = self._text(self.sender(name))
+                if not size:
+                    yield sender, sport, to_group, octet, bytes(data)
+                    continue
+                for datagram in datagrams(data, size):
+                    yield sender, sport, to_group, octet, datagram
         except OSError:
             return  # nothing waits, or an ICMP error of an earlier packet; reading it cleared it
+
+    def take_merged(self) -> None:
+        """Receive runs of datagrams with checksums as one, if this kernel can (UDP_GRO)."""
+        with suppress(OSError):
+            self._receiver.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
 
     def _text(self, address: bytes) -> str:
         text = self._texts.get(address)

@@ -12,6 +12,7 @@ _IP_PKTINFO = 8
 _IP_MTU_DISCOVER, _PMTUDISC_DO = 10, 2
 # In the control data: IP_PKTINFO (16 bytes of header, 12 of data), then IP_TOS
 _DESTINATION_AT, _TOS_AT = 24, 48
+_NUMBER = struct.Struct("=i")
 _MEMBERSHIPS = Path("/proc/sys/net/ipv4/igmp_max_memberships")
 
 
@@ -38,6 +39,13 @@ class Ipv4Underlay(Underlay):
     def look(self, control: memoryview) -> tuple[bool, int]:
         """The destination of the header, and its TOS octet."""
         return control[_DESTINATION_AT] >> 4 == 0xE, control[_TOS_AT]
+
+    def marks(self, packet: bytearray) -> list[tuple[int, int, bytes]]:
+        """IP_TTL and IP_TOS."""
+        return [
+            (socket.IPPROTO_IP, socket.IP_TTL, _NUMBER.pack(packet[8])),
+            (socket.IPPROTO_IP, socket.IP_TOS, _NUMBER.pack(packet[1])),
+        ]
 
     def sender(self, name: memoryview) -> bytes:
         """The address in a struct sockaddr_in."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vtep.underlay.base import Underlay
 
-_IPV6_HDRINCL = 36
+_IPV6_HDRINCL, _IPV6_AUTOFLOWLABEL = 36, 70
 _UDP_NO_CHECK6_RX = 102
 # In the control data: IPV6_PKTINFO (16 bytes of header, 20 of data, padding), then IPV6_TCLASS
 _DESTINATION_AT, _CLASS_AT = 16, 56
@@ -23,7 +23,10 @@ class Ipv6Underlay(Underlay):
 
     def prepare_sender(self, sender: socket.socket) -> None:
         """Multicast leaves by this interface, without a copy for us; nothing is fragmented."""
-        sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+        if sender.type == socket.SOCK_RAW:
+            sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+        else:  # no flow label, as our own headers have none
+            sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_AUTOFLOWLABEL, 0)
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self.index)
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
         sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DO)
@@ -42,6 +45,14 @@ class Ipv6Underlay(Underlay):
         """The destination of the header, and its traffic class."""
         (octet,) = _NUMBER.unpack_from(control, _CLASS_AT)
         return control[_DESTINATION_AT] == 0xFF, octet
+
+    def marks(self, packet: bytearray) -> list[tuple[int, int, bytes]]:
+        """IPV6_HOPLIMIT and IPV6_TCLASS."""
+        octet = (packet[0] & 0x0F) << 4 | packet[1] >> 4
+        return [
+            (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, _NUMBER.pack(packet[7])),
+            (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _NUMBER.pack(octet)),
+        ]
 
     def sender(self, name: memoryview) -> bytes:
         """The address in a struct sockaddr_in6."""

@@ -143,6 +143,16 @@ def test_both_ends_of_the_source_port_range_are_used() -> None:
     assert source_port(0xFFFFFFFF, 5, 5) == 5
 
 
+@pytest.mark.parametrize("filling", [0x00, 0x01, 0xFE, 0xFF])
+@pytest.mark.parametrize("length", [599, 600, 601, 1451, 9014, 65_535])
+def test_ones_sum_of_much_is_that_of_rfc_1071(length: int, filling: int) -> None:
+    data = bytes((filling,)) * (length - 2) + b"\x12\x34"
+    words = (data + bytes(length & 1))[::2], (data + bytes(length & 1))[1::2]
+    total = 256 * sum(words[0]) + sum(words[1])
+    assert ones_sum(data) == (total - 1) % 0xFFFF + 1
+    assert ones_sum(bytes(length)) == 0
+
+
 @given(st.binary(max_size=64))
 def test_ones_sum_is_that_of_rfc_1071(data: bytes) -> None:
     total = 0

@@ -1,0 +1,62 @@
+"""Effects that wait for one another: runs go together, and nothing overtakes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeGuard
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vtep.effects import Effect, JoinGroup, ToUnderlay
+from vtep.waiting import Waiting
+
+
+class Alike:
+    """Packets for one destination go together, up to three."""
+
+    def __init__(self) -> None:
+        self.taken: list[ToUnderlay] = []
+
+    def may_begin(self, effect: Effect) -> TypeGuard[ToUnderlay]:
+        return isinstance(effect, ToUnderlay)
+
+    def take(self, effect: ToUnderlay) -> bool:
+        fits = len(self.taken) < 3 and all(
+            each.destination == effect.destination for each in self.taken
+        )
+        if fits:
+            self.taken.append(effect)
+        return fits
+
+    def end(self) -> None:
+        self.taken = []
+
+
+def packet(destination: str) -> ToUnderlay:
+    return ToUnderlay(destination, bytearray(), 10, False, None)
+
+
+def carried_out(effects: Iterable[Effect]) -> list[list[Effect]]:
+    done: list[list[Effect]] = []
+    waiting = Waiting(
+        Alike(), lambda alone: done.append(list(alone)), lambda run: done.append([*run])
+    )
+    for effect in effects:
+        waiting.carry_out([effect])
+    waiting.hand_over()
+    return done
+
+
+def test_runs_end_where_the_rule_says_so_and_before_what_belongs_to_none() -> None:
+    a, b, other = packet("a"), packet("b"), JoinGroup("g")
+    assert carried_out([a, a, b, other, b, a]) == [[a, a], [b], [other], [b], [a]]
+    assert carried_out([a] * 7) == [[a] * 3, [a] * 3, [a]]
+    assert carried_out([]) == []
+
+
+@given(st.lists(st.sampled_from([packet("a"), packet("b"), JoinGroup("g")])))
+def test_the_order_stays(effects: list[Effect]) -> None:
+    done = carried_out(effects)
+    assert [effect for run in done for effect in run] == effects
+    assert all(done)
