@@ -36,6 +36,7 @@ class Way:
     module: tuple[str, ...] | None
     multicast: bool = True
     offloads: bool = True  # of the VMs: checksums and segmentation left to the network
+    checksums: bool = False  # of outer UDP
 
 
 NOTHING, KERNEL = "nothing", "kernel"
@@ -45,6 +46,8 @@ WAYS = (
     Way("ovs", "Open vSwitch's vxlan port", ("topologies.vteps.ovs",), False, offloads=False),
     Way("ebpf", "our agent, eBPF data path", ("vtep", "--datapath", "ebpf")),
     Way("python", "our agent, Python data path", ("vtep", "--datapath", "python")),
+    Way("checksums", "the same, with outer UDP checksums", ("vtep", "--datapath", "python"),
+        checksums=True),
     Way("naive", "a loop that has Scapy take each packet apart", ("tests.bench.naive",),
         offloads=False),
 )  # fmt: skip
@@ -90,6 +93,7 @@ control = "{control}"
 [underlay]
 interface = "under"
 local = "192.0.2.1{i}"
+udp_checksum = {checksums}
 [[port]]
 interface = "port"
 [[segment]]
@@ -129,7 +133,10 @@ class Bed:
         control = directory / f"{self.way.name}{i}.sock"
         flood = f'group = "{GROUP}"' if self.way.multicast else f'remotes = ["192.0.2.1{3 - i}"]'
         config = directory / f"{self.way.name}{i}.toml"
-        config.write_text(_CONFIG.format(i=i, control=control, vni=VNI, flood=flood))
+        checksums = str(self.way.checksums).lower()
+        config.write_text(
+            _CONFIG.format(i=i, control=control, vni=VNI, flood=flood, checksums=checksums)
+        )
         command = [*self.inside(f"h{i}"), sys.executable, "-m", *module, "--config", str(config)]
         log = directory / f"{self.way.name}{i}.log"
         # Only an Open vSwitch on the way would ask the others to leave their offloads.
