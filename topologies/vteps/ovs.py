@@ -29,7 +29,8 @@ class OvsVtep(VtepService):
     # A table's limit is one for the whole bridge, and its least ageing time is 15 s.
     unsupported = (
         *("fdb.ageing_s", "fdb.limit"),
-        *("segment.inner_tags", "segment.suppress_arp", "underlay.trusted"),
+        *("segment.inner_tags", "segment.suppress_arp"),
+        *("underlay.trusted", "underlay.source_ports", "static.several"),
     )
 
     def start(self) -> None:
@@ -87,6 +88,7 @@ class OvsVtep(VtepService):
                 "dst_port": self.underlay.get("port", 4789),
                 "ttl": self.underlay.get("ttl", 64),
                 "tos": self.underlay.get("tos", 0),
+                "df_default": str(self.underlay.get("df", True)).lower(),
             }
             if self.checksums:
                 options["csum"] = "true"

@@ -9,14 +9,21 @@ from topologies.conformance.frames import BROADCAST, frame, ip_frame, tagged, vx
 from topologies.conformance.rows.header import all_ways_out
 from topologies.conformance.rows.multicast import claim_flooded
 from topologies.conformance.rows.segments import learn
-from topologies.conformance.setups import CHECKSUM, GREEN, OTHER_PORT
+from topologies.conformance.setups import (
+    CHECKSUM,
+    DEFAULT_PORT,
+    GREEN,
+    OTHER_PORT,
+    RANGE,
+    SOURCE_PORTS,
+)
 from topologies.conformance.verdict import Finding, allowed, conforms
 
 _DEFAULT, _OTHER = 4789, 8472
 _FIRST, _LAST = 49152, 65535
 
 
-@row("N24", "5", "SHOULD", "The default destination port is 4789")
+@row("N24", "5", "SHOULD", "The default destination port is 4789", DEFAULT_PORT, option=True)
 def default_port(bench: Bench) -> Finding | None:
     made = frame(bench.fresh_mac(), BROADCAST)
     seen = bench.from_vm(made)
@@ -86,6 +93,17 @@ def source_port_range(bench: Bench) -> Finding | None:
     low, high = min(ports, default=0), max(ports, default=0)
     seen.claim(low >= _FIRST and high <= _LAST, f"source ports from {low} to {high}")
     return conforms(f"200 flows: {low} to {high}")
+
+
+@row("N27.range", "5", "plain", "Optionally the source port lies in another range", RANGE)
+def source_port_range_configured(bench: Bench) -> Finding | None:
+    made = _flows(bench, 100)
+    seen = bench.from_vm(*made)
+    ports = [packet.source_port for packet in seen.tunnel]
+    low, high = min(ports, default=0), max(ports, default=0)
+    first, last = SOURCE_PORTS
+    seen.claim(first <= low and high <= last, f"source ports {low} to {high}, not {first}-{last}")
+    return conforms(f"100 flows: {len(set(ports))} of {last - first + 1} ports")
 
 
 @row("N28", "5", "SHOULD", "The UDP checksum is sent as zero (over IPv4)")
