@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -57,6 +58,8 @@ class LinuxVtep(VtepService):
         self._netlink.link("add", ifname=device, kind="vxlan", **self._vxlan(segment))
         ageing = self.ageing_s * 100
         self._netlink.link("add", ifname=bridge, kind="bridge", br_ageing_time=ageing)
+        for name in (device, bridge):
+            _without_ipv6(name)
         master = self._index(bridge)
         for name in (device, segment["port"]):
             self._netlink.link("set", index=self._index(name), master=master, state="up")
@@ -182,6 +185,14 @@ class LinuxVtep(VtepService):
             where = {"dst": row["remote"]} if row["remote"] else {"flags": _NTF_MASTER}
             self._netlink.fdb("del", ifindex=index, lladdr=row["mac"], **where)
         return {"removed": len(rows)}
+
+
+def _without_ipv6(interface: str) -> None:
+    """No host lives on a VTEP's devices: what they say of themselves would be learned as a VM."""
+    try:
+        Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6").write_text("1")
+    except FileNotFoundError:
+        return  # this kernel knows no IPv6
 
 
 def _ip(*words: str) -> list[Row]:
