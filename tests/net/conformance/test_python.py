@@ -58,6 +58,24 @@ def test_no_row_deviates(run: Run) -> None:
     assert deviating == {}
 
 
+CHOSEN = {
+    "N15": "DF is set: routers report, they do not fragment",
+    "N16": "reassembled",
+    "N29.ipv6": "dropped",
+    "N31": "verified",
+    "M17": "out: not sent; in: not delivered",
+}
+
+
+def test_where_there_is_a_choice_it_takes_the_one_that_was_decided(run: Run) -> None:
+    chosen = {
+        each.row.id: each.finding.text
+        for each in run.report.judged
+        if each.finding.verdict is Verdict.ALLOWED
+    }
+    assert chosen == CHOSEN
+
+
 def test_all_but_the_tagged_underlay_can_be_observed(run: Run) -> None:
     """A kernel without 802.1Q cannot make the tagged interface."""
     hidden = {

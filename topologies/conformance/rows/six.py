@@ -65,9 +65,10 @@ def mld_reports(bench: Bench) -> Finding | None:
 
 @row("N30.ipv6", "5", "MUST", "Over IPv6 a checksum that is sent is right", SIX)
 def checksum_over_ipv6(bench: Bench) -> Finding | None:
-    here = bench.fresh_mac()
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    learn(bench, there)
     made = [frame(here, BROADCAST, bytes(range(size))) for size in range(46, 78)]
-    seen = bench.from_vm(*made, ip_frame(here, bench.fresh_mac(), size=1400))
+    seen = bench.from_vm(*made, ip_frame(here, there, size=1400))
     seen.claim(len(seen.tunnel) > len(made), "not all frames were sent")
     for packet in seen.tunnel:
         right = packet.udp_checksum in (0, packet.right_checksum)
