@@ -274,6 +274,7 @@ def too_big_answers_the_sender(chance: random.Random) -> bool:
     answer = toobig.too_big(frame, mtu)
     if answer is None:
         return False
+    assert not (frame[0] & 1 or frame[6] & 1), "never about, or to, a group"
     at = ethernet.network_offset(frame)
     assert answer[:at] == frame[6:12] + frame[:6] + frame[12:at]
     packet = answer[at:]
