@@ -78,7 +78,13 @@ def checksum_over_ipv6(bench: Bench) -> Finding | None:
     return conforms(f"{len(seen.tunnel)} packets")
 
 
-@row("N28.ipv6", "RFC 6936 5", "MUST NOT", "Over IPv6 no zero unless agreed on", SIX)
+@row(
+    "N28.ipv6",
+    "RFC 8200 8.1",
+    "MUST",
+    "Over IPv6 a checksum is sent, unless zero is agreed on",
+    SIX,
+)
 def checksum_over_ipv6_is_there(bench: Bench) -> Finding | None:
     seen = all_ways_out(bench)
     bare = [packet for packet in seen.tunnel if packet.udp_checksum == 0]
