@@ -42,6 +42,7 @@ from vtep.coalesce import Run, joined, may_begin
 from vtep.drops import DropReason
 from vtep.fastpath import outer
 from vtep.offload import Offload
+from vtep.superpacket import datagrams
 
 MTU, LIMIT, LONGEST = 1500, 50, 65_535
 LARGE = bytes(range(256)) * 16
@@ -304,6 +305,15 @@ def outer_is_read_or_named(chance: random.Random) -> bool:
     return True
 
 
+def datagrams_lose_nothing(chance: random.Random) -> bool:
+    payload = some_frame(chance)
+    size = chance.choice((0, -1, len(payload), len(payload) // 2, chance.randrange(1, 2000)))
+    pieces = list(datagrams(memoryview(payload), size))
+    assert b"".join(pieces) == payload
+    assert all(len(piece) == size for piece in pieces[:-1])
+    return len(pieces) > 1
+
+
 CHECKS: dict[str, Callable[[], Check]] = {
     "ethernet": lambda: ethernet_copes,
     "ecn": lambda: ecn_changes_a_mark_and_no_more,
@@ -313,6 +323,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "neighbours": _Segment,
     "too_big": lambda: too_big_answers_the_sender,
     "outer": lambda: outer_is_read_or_named,
+    "datagrams": lambda: datagrams_lose_nothing,
 }
 ROUNDS = [
     pytest.param(1500, id="short"),
