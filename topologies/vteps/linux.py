@@ -35,6 +35,7 @@ class LinuxVtep(VtepService):
         self._interface = self.underlay["interface"]
         self._without_offloads()
         try:
+            self._remove_devices()  # one that was killed leaves them
             for segment in self.segments:
                 self._carry(segment)
         except NetlinkError as error:
@@ -109,10 +110,14 @@ class LinuxVtep(VtepService):
 
     def end(self) -> None:
         """Remove the devices; the kernel leaves their groups."""
+        self._remove_devices()
+        self._netlink.close()
+
+    def _remove_devices(self) -> None:
         for segment in self.segments:
             for name in (f"vx{segment['vni']}", f"vb{segment['vni']}"):
-                self._netlink.link("del", index=self._index(name))
-        self._netlink.close()
+                for index in self._netlink.link_lookup(ifname=name):
+                    self._netlink.link("del", index=index)
 
     def fdb(self) -> list[Row]:
         """Remote rows of the vxlan devices, local rows of the bridges' ports."""
