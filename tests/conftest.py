@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 
 from tests.support.labs import RunningLab, lab, vxlab
 from topologies.lab.handle import labs
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started by a shell in the background: what we start would not hear Ctrl-C either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ARTEFACTS = Path(__file__).parent / "artefacts"
 

@@ -1,32 +1,42 @@
 """The agent's configuration file (TOML), checked: what cannot be does not come to exist.
 
+All keys; where one has a default, it stands behind it.
+
 name = "hv1"                    default: the host's name
 control = "/run/vtep/hv1.sock"  default: none, and then vtep.ctl has nothing to talk to
 datapath = "auto"               "ebpf": the kernel's or none; "python"; auto: ebpf where it can be
 [underlay]
-interface = "eth0"              the NIC that carries the tunnels
-local = "192.0.2.11"            its IP address, the outer source of all packets
+interface = "eth0"              the NIC that carries the tunnels; needed
+local = "192.0.2.11"            its IP address, the outer source of all packets; needed
 port = 4789                     UDP destination port (RFC 7348 section 5)
-ttl = 64                        outer TTL, of multicast too
+ttl = 64                        outer TTL, of multicast too; 1 to 255, or "inherit" the inner one
+tos = 0                         outer TOS or traffic class, a multiple of 4, or "inherit" the inner
+                                one; its ECN field is the inner one anyway (RFC 6040)
+df = true                       set DF (IPv4): routers do not fragment; the VTEP never does
+icmp_too_big = true             tell a VM what fits the tunnel when its packet did not
+trusted = []                    addresses of VTEPs: packets of others are dropped; none: all trusted
 udp_checksum = false            compute the outer UDP checksum; default over IPv6: true
-source_ports = [49152, 65535]   range of the outer source port
-strict = false                  drop packets with reserved bits set
+source_ports = [49152, 65535]   range of the outer source port, a hash of the inner flow
+strict = false                  drop packets with reserved bits set (RFC 7348: they are ignored)
 offload = true                  false: the NIC gets no super-frames (some switches take none)
 [fdb]
 ageing_s = 300                  how long a row lives unrenewed
-limit = 65536                   rows a VNI may learn
+limit = 65536                   rows a VNI may learn; above it frames are forwarded all the same
 [[port]]
-interface = "trunk0"            towards the VMs; each port has its own 4094 VLANs
+interface = "trunk0"            towards the VMs; each port has its own 4094 VLANs; needed
 [[segment]]
-vni = 10
-group = "239.1.1.10"            several segments may share one
-vlan = 1                        left out: untagged frames of the port
-port = "trunk0"                 may be left out where there is one port
-inner_tags = "strip"            or "carry"
-[[static]]
-vni = 10
-mac = "02:00:00:00:00:0c"
-remote = "192.0.2.13"
+vni = 10                        needed
+group = "239.1.1.10"            several segments may share one; needed, or else
+remotes = ["192.0.2.12"]        flood by one packet to each of these (head-end replication); the
+                                VTEP's own address may be among them and is left out
+vlan = 1                        default: none, the untagged frames of the port
+port = "trunk0"                 default: the port, where there is but one
+inner_tags = "strip"            tags inside: off outwards, dropped inwards; or "carry"
+suppress_arp = false            answer ARP and neighbour solicitations for VMs known to be remote
+[[static]]                      rows that no frame moves; several of one MAC: several remotes, and
+vni = 10                        each flow keeps to one; needed
+mac = "02:00:00:00:00:0c"       needed
+remote = "192.0.2.13"           needed
 """
 
 from __future__ import annotations
@@ -58,6 +68,8 @@ else:
     import tomli as tomllib
 
 DATAPATHS = ("auto", "ebpf", "python")
+_TTLS = range(1, 256)
+_CLASSES = range(0, 256, 4)  # the two bits below a DSCP are ECN, and the inner packet's
 LAST_VLAN = 4094  # IEEE 802.1Q: 4095 is reserved
 
 
@@ -123,14 +135,16 @@ class Config:
             if row.port not in self.ports:
                 raise refuse("segment.port", row.port, f"one of {', '.join(self.ports)}")
             for destination in (row.group, *row.remotes):
-                if destination and is_ipv6(destination) != is_ipv6(self.underlay.local):
-                    raise refuse("segment", destination, "an address of the local one's family")
+                self._check_family("segment", destination)
+        for trusted in self.underlay.trusted:
+            self._check_family("underlay.trusted", trusted)
         vnis = {segment.vni for segment in self.segments}
         for static in self.static:
             if static.vni not in vnis:
                 raise refuse("static.vni", static.vni, "a VNI that a [[segment]] has")
             if static.remote == self.underlay.local:
                 raise refuse("static.remote", static.remote, "any but underlay.local")
+            self._check_family("static.remote", static.remote)
         _once(f"port.interface = {port}" for port in self.ports)
         _once(f"segment.vni = {row.vni}" for row in self.segments)
         _once(f"segment.vlan = {row.vlan} of port {row.port}" for row in self.segments)
@@ -138,6 +152,11 @@ class Config:
             f"static.mac = {mac_text(row.mac)} of vni {row.vni} with remote {row.remote}"
             for row in self.static
         )
+
+    def _check_family(self, key: str, destination: str | None) -> None:
+        """The VTEP speaks one IP version."""
+        if destination and is_ipv6(destination) != is_ipv6(self.underlay.local):
+            raise refuse(key, destination, "an address of the local one's family")
 
 
 def _once(places: Iterable[str]) -> None:
@@ -230,8 +249,8 @@ def _underlay(table: _Table) -> UnderlayConfig:
         interface=interface,
         local=local,
         port=whole("underlay.port", table.take("port", PORT), 1, 65535),
-        ttl=_inherited("underlay.ttl", table.take("ttl", 64), 1, 255),
-        dscp=_inherited("underlay.tos", table.take("tos", 0), 0, 252),
+        ttl=_inherited("underlay.ttl", table.take("ttl", 64), _TTLS, "a whole number"),
+        dscp=_inherited("underlay.tos", table.take("tos", 0), _CLASSES, "a multiple of 4"),
         df=flag("underlay.df", table.take("df", True)),
         icmp_too_big=flag("underlay.icmp_too_big", table.take("icmp_too_big", True)),
         trusted=addresses("underlay.trusted", table.take("trusted", [])),
@@ -244,13 +263,13 @@ def _underlay(table: _Table) -> UnderlayConfig:
     return config
 
 
-def _inherited(key: str, value: Any, low: int, high: int) -> int | None:
+def _inherited(key: str, value: Any, allowed: range, words: str) -> int | None:
     """A number, or None for "inherit"."""
     if value == "inherit":
         return None
-    if isinstance(value, str):
-        raise refuse(key, value, f'"inherit", or a whole number from {low} to {high}')
-    return whole(key, value, low, high)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise refuse(key, value, f'"inherit", or {words} from {allowed[0]} to {allowed[-1]}')
+    return value
 
 
 def _range(value: Any) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from vtep.ethernet import (
     flow_hash,
     is_learnable,
     is_tagged,
+    network_offset,
     tag,
     without_tags,
 )
@@ -34,8 +35,8 @@ from vtep.fdb import Fdb, Outcome, Row, Wheel
 from vtep.options import Options
 from vtep.segments import Carried, Mirror, Segment, Segments
 from vtep.toobig import too_big
+from vtep.wire import HEADER_LENGTH as VXLAN_LENGTH
 from vtep.wire import (
-    ETHERNET_LENGTH,
     LARGEST_PACKET,
     check_header,
     encapsulate,
@@ -44,7 +45,6 @@ from vtep.wire import (
     overhead,
     source_port,
 )
-from vtep.wire import HEADER_LENGTH as VXLAN_LENGTH
 
 Observer = Callable[[Event], None]
 
@@ -69,7 +69,9 @@ class Core:
 
     def add_segment(self, carried: Carried, now: float) -> list[Effect]:
         """Carry a VNI; SegmentTaken if it, or the VLAN of the port, is in use."""
-        segment = Segment(carried, Fdb(carried.vni, self._wheel, self.options.limit))
+        others = tuple(remote for remote in carried.remotes if remote != self.options.local)
+        table = Fdb(carried.vni, self._wheel, self.options.limit)
+        segment = Segment(replace(carried, remotes=others), table)
         first = self.segments.add(segment)
         if segment.group is None:
             return []
@@ -140,7 +142,7 @@ class Core:
         self._tell(now, events.ANSWERED, "arp_suppressed", vni=segment.vni, vlan=segment.vlan,
                    mac=mac, remote=row.remote, frame=frame)  # fmt: skip
         answer = neighbours.answer(frame, mac)
-        return (ToPort(segment.port, segment.vlan, answer, segment.vni, False, None),)
+        return (_own_word(segment, answer),)
 
     def _send(self, segment: Segment, row: Row, frame: bytes, now: float) -> Iterable[Effect]:
         assert row.remote is not None
@@ -204,11 +206,10 @@ class Core:
         self._drop(segment, DropReason.TOO_BIG, now, frame)
         if not self.options.icmp_too_big:
             return _NOTHING
-        tags = 4 * (is_tagged(frame))
-        answer = too_big(frame, self.options.mtu - self._overhead - ETHERNET_LENGTH - tags)
+        answer = too_big(frame, self.options.mtu - self._overhead - network_offset(frame))
         if answer is None:
             return _NOTHING
-        return (ToPort(segment.port, segment.vlan, answer, segment.vni, False, None),)
+        return (_own_word(segment, answer),)
 
     # -- from the tunnel side
 
@@ -335,7 +336,8 @@ class Core:
         if segment is not None:
             counters, kind = segment.counters, FLOOD if effect.flood else UNICAST
             if isinstance(effect, ToPort):
-                count(counters.decapsulated, kind, len(effect.frame), -1)
+                if effect.counted:
+                    count(counters.decapsulated, kind, len(effect.frame), -1)
             else:
                 count(counters.encapsulated, kind, len(effect.packet) - self._overhead, -1)
         (segment.counters if segment else self.nowhere).drops[reason] += 1
@@ -372,3 +374,8 @@ class Core:
     def _tell(self, now: float, decision: str, why: str, **details: object) -> None:
         if self.observer is not None:
             self.observer(Event(now, decision, why, **details))  # type: ignore[arg-type]
+
+
+def _own_word(segment: Segment, frame: bytes) -> ToPort:
+    """What the VTEP itself says to a VM: it came out of no tunnel, and is not counted there."""
+    return ToPort(segment.port, segment.vlan, frame, segment.vni, False, None, counted=False)

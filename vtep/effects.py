@@ -18,6 +18,7 @@ class ToPort(NamedTuple):
     vni: int
     flood: bool  # whether it came to the group
     told: Event | None  # for the observer, once it is done
+    counted: bool = True  # as decapsulated; what the VTEP itself says is not
 
 
 class ToUnderlay(NamedTuple):

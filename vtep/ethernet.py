@@ -45,7 +45,7 @@ def mac_bytes(text: str) -> bytes:
 
 def is_group_address(mac: bytes) -> bool:
     """Whether a MAC is multicast or broadcast."""
-    return bool(mac[0] & 1)
+    return bool(mac) and mac[0] & 1 == 1
 
 
 def flood_reason(frame: bytes) -> str:

@@ -11,6 +11,7 @@ import ctypes
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -23,6 +24,9 @@ from vtep.launch import launch
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_ENDS_WITHIN_S = 5.0
+
+_agents: dict[str, int] = {}  # configuration -> pid of the agent that had it last
 
 
 def enter_network(path: str) -> None:
@@ -39,8 +43,10 @@ def enter_network(path: str) -> None:
 
 def spawn(request: dict[str, Any]) -> int:
     """Fork an agent; returns its pid."""
+    await_end(_agents.get(request["config"]))
     pid = os.fork()
     if pid:
+        _agents[request["config"]] = pid
         return pid
     status = 1
     try:
@@ -50,6 +56,18 @@ def spawn(request: dict[str, Any]) -> int:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def await_end(pid: int | None) -> None:
+    """Let the agent before it end: one that was killed holds its port a moment longer."""
+    if pid is None:
+        return
+    try:
+        ending = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    select.select([ending], [], [], _ENDS_WITHIN_S)
+    os.close(ending)
 
 
 def _become_agent(request: dict[str, Any]) -> int:

@@ -21,20 +21,24 @@ _TARGET_LINK = 2  # option of RFC 4861 section 4.6.1
 _NO_ADDRESS = bytes(4)
 _SOLICITED_OVERRIDE = 0x60000000
 
-_LIMIT = 65_536  # addresses a segment remembers
-
 
 class Neighbours:
     """Which IP address has which MAC, in one segment."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """limit: how many addresses are remembered; above it those that are keep their place."""
+        self._limit = limit
         self._macs: dict[bytes, bytes] = {}
 
     def notice(self, frame: bytes) -> None:
         """Remember what a frame says of its sender."""
         said = _arp_sender(frame) or _nd_sender(frame)
-        if said is not None and (said[0] in self._macs or len(self._macs) < _LIMIT):
+        if said is not None and (said[0] in self._macs or len(self._macs) < self._limit):
             self._macs[said[0]] = said[1]
+
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._macs)
 
     def asked_for(self, frame: bytes) -> bytes | None:
         """The remembered MAC of the address that a frame asks for; None if it asks for none."""

@@ -37,7 +37,7 @@ class Segment:
         self.flood_to = (carried.group,) if carried.group is not None else carried.remotes
         self.carry_tags = carried.carry_tags
         self.suppress_arp = carried.suppress_arp
-        self.neighbours = Neighbours()
+        self.neighbours = Neighbours(fdb.limit)
         self.fdb = fdb
         self.counters = Counters()
         self.headers: dict[str, bytes] = {}  # destination -> outer header

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.suite import Run, run_over_ours
 from topologies.lab.handle import labs
 
 TEST_LABS = ("t-", "demo-")  # how the labs of these tests are called
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The suite's run over our VTEP as it is by default, and all its packets."""
+    return run_over_ours(tmp_path_factory.mktemp("suite") / "suite.pcapng")
 
 
 @pytest.fixture(autouse=True)

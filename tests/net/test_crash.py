@@ -63,6 +63,20 @@ def test_an_agents_death_is_named_and_mended(victim: RunningLab) -> None:
     assert vxlab("fdb", "--lab", victim.name).returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["linux", "ovs"])
+def test_the_death_of_a_vtep_of_another_kind_is_mended(kind: str) -> None:
+    with lab("three_vteps", "t-other", f"vtep.hv2={kind}", "flooding=head-end") as running:
+        running.ping("A", "10.0.0.2")
+        kill(host_pid(running, f"topologies.vteps.{kind}"))
+        eventually(
+            lambda: assert_says(vxlab("fdb", "--lab", running.name), "hv2 of lab t-other is dead")
+        )
+        vxlab_ok("restart", "--lab", running.name, "hv2")
+        running.run("A", "ip", "neigh", "flush", "all")
+        running.ping("A", "10.0.0.2")
+        running.assert_row("hv2", 10, "02:00:00:00:00:0a", "192.0.2.11")
+
+
 def test_vswitchds_death_is_named_and_mended(victim: RunningLab) -> None:
     kill(host_pid(victim, "ovs-vswitchd unix:"))
     eventually(

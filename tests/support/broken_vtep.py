@@ -15,6 +15,7 @@ from typing import Any
 
 from scapy.layers.inet import IP, fragment
 
+from tests.support import faults_in, faults_out
 from vtep import agent, core, wire
 from vtep.core import Core
 from vtep.drops import DropReason
@@ -150,6 +151,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         floods_known_unicast,
         leaks_tags,
         refloods,
+        *faults_out.FAULTS,
+        *faults_in.FAULTS,
     )
 }
 

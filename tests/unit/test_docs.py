@@ -12,6 +12,7 @@ import pytest
 from tests.interop.checks import CHECKS
 from tests.lint.files import CHECKOUT
 from topologies.cli.main import vxlab
+from topologies.conformance.catalogue import rows_of
 from topologies.lab import registry
 from topologies.lab.options import COMMON
 from topologies.lab.overlay import LEARNED_NEIGHBOURS
@@ -134,6 +135,17 @@ def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() 
         judged = [row for row in rows if row[0] in KINDS]
         assert {(asks, answers) for asks, answers, _, _ in judged} == pairs
         assert {cells for *_, cells in judged} == {" | ".join(["yes"] * len(CHECKS))}
+
+
+def test_the_page_of_conformance_has_every_row_and_ours_deviates_nowhere() -> None:
+    page = (CHECKOUT / "docs" / "conformance.md").read_text()
+    cells = r"^\| (\S+) \| [^|]+ \| ([^|]+) \| ([^|]+) \| ([^|]+) \|"
+    head, rule, *found = re.findall(cells, section(page, "Rows"), re.MULTILINE)
+    assert (head[0], head[3], rule[0]) == ("row", "python", "---")
+    told = {id: (kind, statement) for id, kind, statement, _ in found}
+    assert told == {row.id: (row.kind, row.statement) for row in rows_of()}
+    assert not [id for id, _, _, ours in found if ours.startswith("**deviates**")]
+    assert re.findall(r"^## Deviations of (\w+)", page, re.MULTILINE) == list(KINDS)
 
 
 def test_every_decision_and_field_is_told_and_no_other() -> None:

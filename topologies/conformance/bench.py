@@ -102,6 +102,7 @@ class Bench:
         self._macs = itertools.count(1)
         self.heard: list[bytes] = []  # all membership reports since the start
         self._returned: dict[int, int] = {}  # fence -> copies that came back
+        self._fenced: Packet  # the fence that was sent last
         self._answered = False
         self._seen = Seen(setup.port)
         self.wires = Wires(setup, self.trunk)
@@ -288,13 +289,17 @@ class Bench:
     def _fence_out(self) -> Callable[[], bool]:
         """Send one from the VM port; answers whether it is through."""
         number, frame = self._fence(_FENCE_OUT)
-        self._send_frame(frames.tagged(frame, self.segments[0].vlan))
+        made = frames.tagged(frame, self.segments[0].vlan)
+        self._send_frame(made)
+        self._fenced = Packet("to the VM port", made)
         return lambda: self._returned.get(number, 0) >= self.flood_copies
 
     def _fence_in(self) -> Callable[[], bool]:
         """Send one from the underlay; answers whether it is through."""
         number, frame = self._fence(_FENCE_IN)
-        self._send(self.wires.underlay, self.packet(frame))
+        packet = self.packet(frame)
+        self._send(self.wires.underlay, packet)
+        self._fenced = Packet("to the underlay port", packet)
         return lambda: self._returned.get(number, 0) >= 1
 
     def _pass_fence(self, send: Callable[[], Callable[[], bool]]) -> None:
@@ -319,11 +324,12 @@ class Bench:
             if self._collect(_TRY_EVERY_S, send()):
                 missing.pop(0)
             elif self.process.status is not None:
-                raise DidNotStart(self.process.death(), self.process.status)
+                raise DidNotStart(self.process.death())
             elif time.monotonic() > deadline:
                 said = self.process.last_line()
                 raise DidNotStart(
-                    f"no frame came {way} within {_STARTS_WITHIN_S:.0f} s: {said}", None
+                    f"no frame came {way} within {_STARTS_WITHIN_S:.0f} s: {said}",
+                    [self._fenced, *self._seen.evidence()],
                 )
         self._pass_fence(self._fence_in)
         self._pass_fence(self._fence_out)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from scapy.layers.inet import IP, UDP, in4_chksum
-from scapy.layers.inet6 import IPv6, in6_chksum
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+    in6_chksum,
+)
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet as ScapyPacket
 from scapy.packet import Raw
@@ -42,13 +49,13 @@ def frame(source: str, destination: str, payload: bytes = b"", ethertype: int = 
 
 def ip_frame(
     source: str, destination: str, size: int = 64, tos: int = 0, ipv6: bool = False,
-    flags: str = "", **ports: int,
+    flags: str = "", ttl: int = 64, **ports: int,
 ) -> bytes:  # fmt: skip
     """A UDP packet between two VMs; size: of the IP packet, in bytes; flags: DF or none."""
     network = (
-        IPv6(src="2001:db8:a::1", dst="2001:db8:a::2", tc=tos)
+        IPv6(src="2001:db8:a::1", dst="2001:db8:a::2", tc=tos, hlim=ttl)
         if ipv6
-        else IP(src="10.0.0.1", dst="10.0.0.2", tos=tos, flags=flags)
+        else IP(src="10.0.0.1", dst="10.0.0.2", tos=tos, flags=flags, ttl=ttl)
     )
     head = network / UDP(sport=ports.get("sport", 40000), dport=ports.get("dport", 7))
     filling = bytes(number & 0xFF for number in range(size - len(head)))
@@ -65,6 +72,20 @@ def arp_reply(source: str, to: str, sender: str = "10.0.0.2", target: str = "10.
     """`sender` is at `source`."""
     said = Ether(src=source, dst=to) / ARP(op=2, hwsrc=source, psrc=sender, hwdst=to, pdst=target)
     return bytes(said).ljust(SHORTEST, b"\0")
+
+
+def solicitation(source: str, sender: str, target: str) -> bytes:
+    """Who has `target`? As IPv6 asks it."""
+    low = ipaddress.ip_address(target).packed[-3:]
+    group, mac = f"ff02::1:ff{low[0]:02x}:{low[1]:02x}{low[2]:02x}", "33:33:ff:" + low.hex(":")
+    asked = ICMPv6ND_NS(tgt=target) / ICMPv6NDOptSrcLLAddr(lladdr=source)
+    return bytes(Ether(src=source, dst=mac) / IPv6(src=sender, dst=group, hlim=255) / asked)
+
+
+def advertisement(source: str, to: str, sender: str, target: str) -> bytes:
+    """`sender` is at `source`, as IPv6 says it to `target` when asked."""
+    said = ICMPv6ND_NA(tgt=sender, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=source)
+    return bytes(Ether(src=source, dst=to) / IPv6(src=sender, dst=target, hlim=255) / said)
 
 
 def tagged(made: bytes, vlan: int | None, priority: int = 0) -> bytes:

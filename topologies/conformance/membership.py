@@ -63,6 +63,8 @@ def _records(message: bytes, size: int, name: str) -> Iterator[Report]:
     """Group records: type, length of auxiliary data, number of sources, group, sources."""
     at = 8
     for _ in range(int.from_bytes(message[6:8], "big")):
+        if at + 4 + size > len(message):
+            return  # it promises more than it has
         kind, auxiliary = message[at], message[at + 1]
         sources = int.from_bytes(message[at + 2 : at + 4], "big")
         group = str(ipaddress.ip_address(message[at + 4 : at + 4 + size]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from topologies.conformance.verdict import Packet
 from topologies.lab.errors import LabError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -15,11 +16,11 @@ _ENDS_WITHIN_S = 5.0
 
 
 class DidNotStart(LabError):
-    """The VTEP ended before it forwarded; `status` is its exit status."""
+    """The VTEP ended before it forwarded, or does not; `packets` are what went in and came out."""
 
-    def __init__(self, text: str, status: int | None) -> None:
+    def __init__(self, text: str, packets: Sequence[Packet] = ()) -> None:
         super().__init__(text)
-        self.status = status
+        self.packets = tuple(packets)
 
 
 class VtepProcess:
@@ -41,7 +42,7 @@ class VtepProcess:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise DidNotStart(f"{command[0]}: {error.strerror}", None) from None
+                raise DidNotStart(f"{command[0]}: {error.strerror}") from None
 
     @property
     def status(self) -> int | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -153,6 +156,7 @@ def as_markdown(reports: Sequence[Report], command: str) -> str:
         f"Made by `{command}`; each row is judged from outside, at a VM port and an underlay port.",
         "Rows of the kinds MUST, MUST NOT, SHOULD, SHOULD NOT and RECOMMENDED bind a VTEP; `plain`",
         "ones are described without such a word, or are what users expect of any VTEP.",
+        f"This run: {_versions()}. Open vSwitch's tunnels are those of its userspace datapath.",
         "",
         *_markdown_table(["", *(verdict.value for verdict in Verdict), "seconds"], [
             [report.candidate.name, *report.summary().values(), f"{report.seconds:.0f}"]
@@ -168,6 +172,17 @@ def as_markdown(reports: Sequence[Report], command: str) -> str:
     for report in reports:
         lines += _deviations(report)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _versions() -> str:
+    """What kernel and Open vSwitch there are here: deviations come and go with them."""
+    try:
+        said = subprocess.run(["ovs-vswitchd", "--version"], capture_output=True, text=True).stdout
+    except OSError:
+        said = ""
+    switch = re.search(r"\d+\.\d+\.\d+", said)
+    kernel = ".".join(platform.release().split(".")[:2])
+    return f"Linux {kernel}, Open vSwitch {switch.group() if switch else 'missing'}"
 
 
 def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

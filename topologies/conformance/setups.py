@@ -37,15 +37,20 @@ LARGE = Segment(0xABCDEF, "239.1.1.10", 3)  # shares the group of GREEN; no two 
 
 @dataclass(frozen=True)
 class Setup:
-    """A configuration; `port` is the UDP port it means, whether written down or left out."""
+    """A configuration; `port` is the UDP port it means, whether written down or left out.
+
+    Only what is to show the default leaves it out: a wrong default must not hide all else.
+    """
 
     name: str
     segments: tuple[Segment, ...] = (GREEN, BLUE, LARGE)
     underlay: dict[str, Any] = field(default_factory=dict, hash=False)
     fdb: dict[str, int] = field(default_factory=dict, hash=False)
     ipv6: bool = False
+    static_remotes: tuple[int, ...] = (1,)  # behind which of the remotes STATIC_MAC is
     mtu: int = 1550  # of the underlay: an inner frame of 1500 bytes and its header just fits
     port: int = 4789
+    names_port: bool = True  # else the configuration leaves it to the VTEP's default
     vlan: int | None = None  # an 802.1Q tag on the underlay
 
     @property
@@ -53,6 +58,7 @@ class Setup:
         """The keys of the configuration beyond the plainest, with and without their table."""
         keys = {f"underlay.{key}" for key in self.underlay} | {f"fdb.{key}" for key in self.fdb}
         keys |= {f"segment.{key}" for segment in self.segments for key, _ in segment.extra}
+        keys |= {"static.several"} if len(self.static_remotes) > 1 else set()
         return keys | {key.partition(".")[2] for key in keys}
 
     @property
@@ -80,6 +86,8 @@ class Setup:
         Without trunk each segment has a port of its own.
         """
         underlay = {"interface": self.interface, "local": self.own, **self.underlay}
+        if self.names_port:
+            underlay["port"] = self.port
         parts = [
             *_lines({"name": "dut", "control": control}),
             *("[underlay]", *_lines(underlay)),
@@ -94,8 +102,10 @@ class Setup:
                 row.pop("vlan", None)
             parts += ["[[segment]]", *_lines(row)]
         first = self.segments[0].vni
-        static = {"vni": first, "mac": STATIC_MAC, "remote": self.remotes[1]}
-        return "\n".join([*parts, "[[static]]", *_lines(static)]) + "\n"
+        for number in self.static_remotes:
+            static = {"vni": first, "mac": STATIC_MAC, "remote": self.remotes[number]}
+            parts += ["[[static]]", *_lines(static)]
+        return "\n".join(parts) + "\n"
 
     def _segment(self, segment: Segment, multicast: bool) -> dict[str, Any]:
         extra = dict(segment.extra)
@@ -119,6 +129,7 @@ _ANSWERING = replace(GREEN, extra=(("suppress_arp", True),))
 BASE = Setup("base")
 ACCESS = Setup("access", segments=(_PLAIN_GREEN,))
 CARRY = Setup("carry", segments=(_CARRYING,))
+DEFAULT_PORT = Setup("default port", names_port=False)
 OTHER_PORT = Setup("port", underlay={"port": 8472}, port=8472)
 CHECKSUM = Setup("checksum", underlay={"udp_checksum": True})
 STRICT = Setup("strict", underlay={"strict": True})
@@ -126,8 +137,13 @@ SHORT = Setup("short", fdb={"ageing_s": 2, "limit": 16})
 SIX = Setup("ipv6", segments=_SIX, ipv6=True, mtu=1570)
 SIX_ZERO = replace(SIX, name="ipv6-zero", underlay={"udp_checksum": False})
 TRUSTED = Setup("trusted", underlay={"trusted": list(REMOTES4[:2])})
+SOURCE_PORTS = (50_000, 50_009)
+RANGE = Setup("range", underlay={"source_ports": list(SOURCE_PORTS)})
+FIXED = Setup("fixed", underlay={"ttl": 7, "tos": 0x48, "df": False})
+SILENT = Setup("silent", underlay={"icmp_too_big": False})
 INHERIT = Setup("inherit", underlay={"ttl": "inherit", "tos": "inherit"})
 HEAD_END = Setup("head-end", segments=(GREEN, _LISTED))
+SEVERAL = Setup("several", static_remotes=(1, 2))
 SUPPRESS = Setup("suppress", segments=(_ANSWERING,))
 LIFE = Setup("life", segments=(Segment(10, "239.9.1.10", 1), Segment(20, "239.137.1.10", 2)))
 TAGGED = Setup("tagged", vlan=100)

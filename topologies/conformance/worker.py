@@ -9,6 +9,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from topologies.lab.errors import LabError
 from topologies.lab.pcapng import Recorder
 from topologies.lab.tap import Sighting
 
+_CONTROL_WITHIN_S = 3.0
+_LOOK_EVERY_S = 0.02
 END = "end\n"  # asked instead of a row: the keeper of the sandbox holds the socket open as well
 
 
@@ -41,13 +44,16 @@ class Worker:
         self._recorder = Recorder(capture) if capture else None
         self._bench: Bench | None = None
         self._failure: LabError | None = None
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Finding] = {}  # setup -> why it cannot be had
+        self._has_control = True  # until it is found to have no control socket
 
     def judge(self, row: Row) -> Finding:
         """The finding of one row."""
         refusal = self._refused.get(row.setup.name) or self._prepare(row.setup)
         if refusal is not None:
-            return Finding(Verdict.DEVIATES if row.option else Verdict.UNOBSERVABLE, refusal)
+            if row.option:
+                return replace(refusal, verdict=Verdict.DEVIATES)
+            return unobservable(refusal.text)
         assert self._bench is not None
         try:
             return row.judge(self._bench) or conforms()
@@ -56,7 +62,7 @@ class Worker:
         except Hidden as hidden:
             return unobservable(str(hidden))
 
-    def _prepare(self, setup: Setup) -> str | None:
+    def _prepare(self, setup: Setup) -> Finding | None:
         """Have a VTEP with this configuration; why not, if it will not have it.
 
         LabError if it is the plainest of all configurations.
@@ -73,20 +79,32 @@ class Worker:
             if setup is BASE:
                 self._failure = error
                 raise
-            who = "with this configuration" if isinstance(error, DidNotStart) else "this machine"
-            self._refused[setup.name] = f"{who}: {error}"
+            self._refused[setup.name] = _refusal(error)
         else:
             self._note_unsupported(self._bench)
         return self._refused.get(setup.name)
 
     def _note_unsupported(self, bench: Bench) -> None:
         """What the VTEP itself says it cannot do is not judged."""
-        try:
-            unsupported = bench.ask("ready").get("unsupported") or []
-        except Hidden:
-            return
-        if lacking := bench.setup.options & set(unsupported):
-            self._refused[bench.setup.name] = f"the VTEP has no option {', '.join(lacking)}"
+        unsupported = self._ready(bench).get("unsupported") or []
+        if lacking := sorted(bench.setup.options & set(unsupported)):
+            text = f"the VTEP has no option {', '.join(lacking)}"
+            self._refused[bench.setup.name] = unobservable(text)
+
+    def _ready(self, bench: Bench) -> dict[str, Any]:
+        """What the VTEP says of itself, nothing if it has no control socket.
+
+        It may forward before it can be asked; whether it ever can, shows with the first.
+        """
+        deadline = time.monotonic() + (_CONTROL_WITHIN_S if self._has_control else 0.0)
+        while True:
+            try:
+                return dict(bench.ask("ready"))
+            except Hidden:
+                if time.monotonic() > deadline:
+                    self._has_control = False
+                    return {}
+            bench.listen(_LOOK_EVERY_S)
 
     def _watch(self, sighting: Sighting) -> None:
         if self._recorder is not None:
@@ -103,6 +121,14 @@ class Worker:
         self.end_bench()
         if self._recorder is not None:
             self._recorder.close()
+
+
+def _refusal(error: LabError) -> Finding:
+    """Why there is no bench: the VTEP will not, or this machine cannot."""
+    if isinstance(error, DidNotStart):
+        text = f"with this configuration: {error}"
+        return Finding(Verdict.UNOBSERVABLE, text, error.packets)
+    return unobservable(f"this machine: {error}")
 
 
 def serve(peer: socket.socket, worker: Worker, row_of: Callable[[str], Row]) -> int:

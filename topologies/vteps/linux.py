@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -14,7 +15,8 @@ from topologies.lab.errors import LabError
 from topologies.vteps.service import Row, VtepService, counters, main
 
 _NO_MAC = "00:00:00:00:00:00"
-_NUD_PERMANENT = 0x80
+_NUD_NOARP, _NUD_PERMANENT = 0x40, 0x80
+_NTF_MASTER, _NTF_STICKY = 0x04, 0x40
 _TOS_INHERIT = 1  # as the kernel writes it
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DROPS = ("dropped", "errors")
@@ -25,7 +27,7 @@ class LinuxVtep(VtepService):
 
     kind = "linux"
     # It listens to everybody, and learns no addresses of VMs that it could answer for.
-    unsupported = ("segment.suppress_arp", "underlay.trusted")
+    unsupported = ("segment.suppress_arp", "underlay.trusted", "static.several")
 
     def start(self) -> None:
         """Make device and bridge of each segment."""
@@ -33,6 +35,7 @@ class LinuxVtep(VtepService):
         self._interface = self.underlay["interface"]
         self._without_offloads()
         try:
+            self._remove_devices()  # one that was killed leaves them
             for segment in self.segments:
                 self._carry(segment)
         except NetlinkError as error:
@@ -56,6 +59,8 @@ class LinuxVtep(VtepService):
         self._netlink.link("add", ifname=device, kind="vxlan", **self._vxlan(segment))
         ageing = self.ageing_s * 100
         self._netlink.link("add", ifname=bridge, kind="bridge", br_ageing_time=ageing)
+        for name in (device, bridge):
+            _without_ipv6(name)
         master = self._index(bridge)
         for name in (device, segment["port"]):
             self._netlink.link("set", index=self._index(name), master=master, state="up")
@@ -65,8 +70,13 @@ class LinuxVtep(VtepService):
             self._netlink.fdb("append", ifindex=index, lladdr=_NO_MAC, dst=remote)
         for row in self.config.get("static", []):
             if row["vni"] == vni:
-                index = self._index(device)
-                self._netlink.fdb("append", ifindex=index, lladdr=row["mac"], dst=row["remote"])
+                self._pin(self._index(device), row["mac"], row["remote"])
+
+    def _pin(self, device: int, mac: str, remote: str) -> None:
+        """A static row: of the vxlan device, and of the bridge, lest a VM's word moves it there."""
+        self._netlink.fdb("append", ifindex=device, lladdr=mac, dst=remote)
+        flags = _NTF_MASTER | _NTF_STICKY
+        self._netlink.fdb("replace", ifindex=device, lladdr=mac, flags=flags, state=_NUD_NOARP)
 
     def _vxlan(self, segment: Row) -> dict[str, Any]:
         """The attributes of a vxlan device (iproute2's words in netlink's spelling)."""
@@ -86,6 +96,8 @@ class LinuxVtep(VtepService):
             "vxlan_udp_zero_csum6_rx": int(not self.checksums),
             "vxlan_port_range": {"low": first, "high": last},
         }
+        if "df" in self.underlay:
+            attributes["vxlan_df"] = int(self.underlay["df"])
         if "group" in segment:
             attributes[f"vxlan_group{six}"] = segment["group"]
         return attributes
@@ -98,10 +110,14 @@ class LinuxVtep(VtepService):
 
     def end(self) -> None:
         """Remove the devices; the kernel leaves their groups."""
+        self._remove_devices()
+        self._netlink.close()
+
+    def _remove_devices(self) -> None:
         for segment in self.segments:
             for name in (f"vx{segment['vni']}", f"vb{segment['vni']}"):
-                self._netlink.link("del", index=self._index(name))
-        self._netlink.close()
+                for index in self._netlink.link_lookup(ifname=name):
+                    self._netlink.link("del", index=index)
 
     def fdb(self) -> list[Row]:
         """Remote rows of the vxlan devices, local rows of the bridges' ports."""
@@ -171,9 +187,17 @@ class LinuxVtep(VtepService):
         rows = [row for row in self.fdb() if row["kind"] != "static"]
         for row in rows:
             index = self._index(f"vx{row['vni']}" if row["remote"] else row["port"])
-            where = {"dst": row["remote"]} if row["remote"] else {"flags": 0x04}  # NTF_MASTER
+            where = {"dst": row["remote"]} if row["remote"] else {"flags": _NTF_MASTER}
             self._netlink.fdb("del", ifindex=index, lladdr=row["mac"], **where)
         return {"removed": len(rows)}
+
+
+def _without_ipv6(interface: str) -> None:
+    """No host lives on a VTEP's devices: what they say of themselves would be learned as a VM."""
+    try:
+        Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6").write_text("1")
+    except FileNotFoundError:
+        return  # this kernel knows no IPv6
 
 
 def _ip(*words: str) -> list[Row]:

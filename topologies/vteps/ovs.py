@@ -29,7 +29,8 @@ class OvsVtep(VtepService):
     # A table's limit is one for the whole bridge, and its least ageing time is 15 s.
     unsupported = (
         *("fdb.ageing_s", "fdb.limit"),
-        *("segment.inner_tags", "segment.suppress_arp", "underlay.trusted"),
+        *("segment.inner_tags", "segment.suppress_arp"),
+        *("underlay.trusted", "underlay.source_ports", "static.several"),
     )
 
     def start(self) -> None:
@@ -38,8 +39,9 @@ class OvsVtep(VtepService):
             if "remotes" not in segment:
                 raise UsageError(f"segment {segment['vni']}: Open vSwitch needs a list of remotes")
         self._directory = LabDirectory(Path(self.config["control"]).with_suffix(".ovs"))
-        self._directory.make_folders()
         os.environ.update(environment(self._directory))
+        self._end_daemons()  # one that was killed leaves them
+        self._directory.make_folders()
         self._userspace = os.environ.get("VXLAB_OVS_DATAPATH", "user") == "user"
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         # Its tunnels cannot carry what still wants checksums or segmentation.
@@ -87,6 +89,7 @@ class OvsVtep(VtepService):
                 "dst_port": self.underlay.get("port", 4789),
                 "ttl": self.underlay.get("ttl", 64),
                 "tos": self.underlay.get("tos", 0),
+                "df_default": str(self.underlay.get("df", True)).lower(),
             }
             if self.checksums:
                 options["csum"] = "true"
@@ -101,6 +104,9 @@ class OvsVtep(VtepService):
 
     def end(self) -> None:
         """End its daemons; what they made goes with them."""
+        self._end_daemons()
+
+    def _end_daemons(self) -> None:
         # Without --cleanup the bridges' interfaces stay, and with them the local address.
         self._end_daemon("ovs-vswitchd", "--cleanup")
         self._end_daemon("ovsdb-server")

@@ -2,7 +2,8 @@
 
 The kernel program has checked lengths, header checksum, protocol, port and that it is no fragment
 (`is_vxlan` in vxlan.bpf.c); what is left is the UDP checksum (RFC 7348 section 5: if it is not
-zero it must be right), and whom the packet is for.
+zero it must be right), and whom the packet is for. A packet too short for its headers, which the
+kernel does not leave to the agent, is dropped here all the same.
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ from vtep.wire import ones_sum
 _VERSION_6 = 6
 _IPV4_ADDRESSES, _IPV6_ADDRESSES = HEADER_LENGTH + 12, HEADER_LENGTH + 8
 _UDP_LENGTH = 8
+_SHORTEST = _IPV4_ADDRESSES + 8 + _UDP_LENGTH
 _PROTOCOL_UDP = 17
 
 
 def datagram(packet: bytes, joined: Container[str]) -> Datagram | DropReason | None:
     """The datagram in an Ethernet frame; None where it is for a group that was not joined."""
+    if len(packet) < _SHORTEST:
+        return DropReason.SHORT_HEADER
     if packet[HEADER_LENGTH] >> 4 == _VERSION_6:
         addresses, udp, family = _IPV6_ADDRESSES, _IPV6_ADDRESSES + 32, socket.AF_INET6
         octet = int.from_bytes(packet[HEADER_LENGTH : HEADER_LENGTH + 2], "big") >> 4 & 0xFF
     else:
         addresses, udp, family = _IPV4_ADDRESSES, _IPV4_ADDRESSES + 8, socket.AF_INET
         octet = packet[HEADER_LENGTH + 1]
+    if len(packet) < udp + _UDP_LENGTH:
+        return DropReason.SHORT_HEADER
     half = (addresses + udp) // 2
     to_group = packet[half] == 0xFF if family == socket.AF_INET6 else packet[half] >> 4 == 0xE
     if to_group and socket.inet_ntop(family, packet[half:udp]) not in joined:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from scapy.utils import RawPcapNgReader
 
+from tests.support.suite import Run
 from topologies.conformance import frames
-from topologies.conformance.candidate import PYTHON
-from topologies.conformance.catalogue import rows_of
-from topologies.conformance.report import Report
-from topologies.conformance.session import judge_all
 from topologies.conformance.verdict import Verdict
 from topologies.conformance.wiring import OWN_MAC
 
@@ -33,22 +28,6 @@ TUNNEL = re.compile(r"eth:ethertype:(ip|ipv6):udp:vxlan")  # and not quoted in a
 NO_CHECKSUM, GOOD_CHECKSUM = "3", "1"  # as tshark numbers them
 
 
-@dataclass(frozen=True)
-class Run:
-    """The suite's run over our VTEP, and all its packets."""
-
-    report: Report
-    capture: Path
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    capture = tmp_path_factory.mktemp("suite") / "suite.pcapng"
-    began = time.monotonic()
-    judged = tuple(judge_all(PYTHON, rows_of(), str(capture)))
-    return Run(Report(PYTHON, judged, time.monotonic() - began), capture)
-
-
 def test_no_row_deviates(run: Run) -> None:
     deviating = {
         each.row.id: each.finding.text
@@ -56,6 +35,24 @@ def test_no_row_deviates(run: Run) -> None:
         if each.finding.verdict is Verdict.DEVIATES
     }
     assert deviating == {}
+
+
+CHOSEN = {
+    "N15": "DF is set: routers report, they do not fragment",
+    "N16": "reassembled",
+    "N29.ipv6": "dropped",
+    "N31": "verified",
+    "M17": "out: not sent; in: not delivered",
+}
+
+
+def test_where_there_is_a_choice_it_takes_the_one_that_was_decided(run: Run) -> None:
+    chosen = {
+        each.row.id: each.finding.text
+        for each in run.report.judged
+        if each.finding.verdict is Verdict.ALLOWED
+    }
+    assert chosen == CHOSEN
 
 
 def test_all_but_the_tagged_underlay_can_be_observed(run: Run) -> None:

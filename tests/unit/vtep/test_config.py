@@ -107,6 +107,8 @@ def test_the_only_port_need_not_be_named() -> None:
 
 A_PORT = "a whole number from 1 to 65535"
 A_RANGE = "[first, last] with 1 <= first <= last <= 65535"
+A_TTL = '"inherit", or a whole number from 1 to 255'
+A_CLASS = '"inherit", or a multiple of 4 from 0 to 252'
 ONE_HOST = "the IP address of one host"
 A_GROUP = "a multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8"
 FAMILY = "an address of the local one's family"
@@ -159,7 +161,20 @@ REFUSED = {
     f"underlay.port = True: allowed is {A_PORT}": underlay("port = true"),
     f"underlay.port = '4789': allowed is {A_PORT}": underlay('port = "4789"'),
     f"underlay.port = 4789.0: allowed is {A_PORT}": underlay("port = 4789.0"),
-    "underlay.ttl = 256: allowed is a whole number from 1 to 255": underlay("ttl = 256"),
+    f"underlay.ttl = 256: allowed is {A_TTL}": underlay("ttl = 256"),
+    f"underlay.ttl = True: allowed is {A_TTL}": underlay("ttl = true"),
+    f"underlay.tos = 3: allowed is {A_CLASS}": underlay("tos = 3"),
+    f"underlay.tos = 256: allowed is {A_CLASS}": underlay("tos = 256"),
+    "underlay.df = 'yes': allowed is true or false": underlay("df = 'yes'"),
+    "underlay.icmp_too_big = 1: allowed is true or false": underlay("icmp_too_big = 1"),
+    "segment.suppress_arp = 'on': allowed is true or false": segment("suppress_arp = 'on'"),
+    f"underlay.trusted = '2001:db8::12': allowed is {FAMILY}": (
+        underlay('trusted = ["2001:db8::12"]')
+    ),
+    f"static.remote = '2001:db8::12': allowed is {FAMILY}": static('remote = "2001:db8::12"'),
+    """datapath = 'fast': allowed is "auto" or "ebpf" or "python\"""": (
+        'datapath = "fast"\n' + SHORTEST
+    ),
     "underlay.strict = 1: allowed is true or false": underlay("strict = 1"),
     "underlay.udp_checksum = 'no': allowed is true or false": underlay("udp_checksum = 'no'"),
     f"underlay.source_ports = 5: allowed is {A_RANGE}": underlay("source_ports = 5"),
@@ -178,9 +193,7 @@ REFUSED = {
     f"segment = '2001:db8::12': allowed is {FAMILY}": (
         SHORTEST + "[[segment]]\nvni = 10\nremotes = ['2001:db8::12']"
     ),
-    "underlay.tos = 'low': allowed is \"inherit\", or a whole number from 0 to 252": (
-        underlay('tos = "low"')
-    ),
+    f"underlay.tos = 'low': allowed is {A_CLASS}": underlay('tos = "low"'),
     "underlay.trusted = '192.0.2.12': allowed is a list of IP addresses": (
         underlay('trusted = "192.0.2.12"')
     ),

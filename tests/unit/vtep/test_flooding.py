@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
-from tests.support.frames import A, B, arp_request, mac, tcp
+from tests.support.frames import A, B, arp_request, mac, tagged, tcp
 from vtep.core import Core
+from vtep.drops import DropReason
 from vtep.effects import PortId, ToPort, ToUnderlay
 from vtep.options import Options
 from vtep.segments import Carried
@@ -90,3 +91,29 @@ def test_what_does_not_fit_is_answered_at_the_port_unless_it_is_not_wanted() -> 
     assert isinstance(answer, ToPort)
     assert Ether(answer.frame)["ICMP"].nexthopmtu == 1450
     assert not prepared(mtu=1500, icmp_too_big=False).frame_from_port(TRUNK, 1, big, 0.0)
+
+
+def test_its_own_address_may_be_in_the_list_and_is_left_out() -> None:
+    core = Core(Options("192.0.2.11"))
+    core.add_segment(Carried(10, TRUNK, 1, None, remotes=("192.0.2.11", *REMOTES)), 0.0)
+    sent = core.frame_from_port(TRUNK, 1, arp_request(), 0.0)
+    assert [effect.destination for effect in sent] == list(REMOTES)
+
+
+@pytest.mark.parametrize("tags", [(), (7,), (7, 8)])
+def test_the_vm_is_told_what_fits_with_the_tags_that_are_carried(tags: tuple[int, ...]) -> None:
+    core = Core(Options("192.0.2.11", mtu=1500))
+    core.add_segment(Carried(10, TRUNK, None, "239.1.1.10", carry_tags=True), 0.0)
+    (told,) = core.frame_from_port(TRUNK, None, tagged(tcp(payload=bytes(1460)), *tags), 0.0)
+    assert isinstance(told, ToPort)
+    assert Ether(told.frame)[ICMP].nexthopmtu == 1450 - 4 * len(tags)
+
+
+def test_what_the_vtep_says_itself_is_no_frame_of_the_tunnel_even_if_it_is_lost() -> None:
+    core = prepared(mtu=1500)
+    (told,) = core.frame_from_port(TRUNK, 1, tcp(payload=bytes(1460)), 0.0)
+    assert isinstance(told, ToPort)
+    core.failed(told, DropReason.PORT_DOWN, 1.0)
+    counters = core.segments.by_vni[10].counters
+    assert counters.decapsulated == [0, 0, 0, 0]
+    assert counters.drops[DropReason.PORT_DOWN] == 1

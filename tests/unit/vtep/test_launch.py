@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,13 @@ def test_the_fork_server_answers_with_the_agents_pid(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(forkserver, "spawn", lambda asked: 77 if asked == request else 0)
     answer = forkserver._answer(json.dumps(request))
     assert answer == {"ok": True, "result": {"pid": 77}}
+
+
+def test_the_agent_before_it_has_ended_when_another_begins() -> None:
+    before = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    before.kill()
+    forkserver.await_end(before.pid)
+    assert os.waitid(os.P_PID, before.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    before.communicate()
+    forkserver.await_end(before.pid)  # gone, and nobody to wait for
+    forkserver.await_end(None)

@@ -21,6 +21,7 @@ from tests.support.frames import (
     tcp6,
     udp,
 )
+from tests.support.mutation import Memory, mutated
 from vtep.core import Core
 from vtep.effects import Effect, PortId, ToPort, ToUnderlay
 from vtep.events import AGED, ANSWERED, DELIVERED, DROPPED, FLOODED, SENT
@@ -37,6 +38,7 @@ FRAMES = [
     arp_request(), arp_reply(), echo(), tcp(), tcp6(), udp(), plain(A, B), solicitation6(),
     tagged(echo(), 7), tagged(udp(), 7, 8),
 ]  # fmt: skip
+LOOKS = 60
 ROUNDS = [pytest.param(20_000, id="short"), pytest.param(1_000_000, marks=pytest.mark.slow)]
 
 
@@ -48,25 +50,6 @@ def vtep(now: float) -> Core:
         )
     core.set_static(10, STATIC, "192.0.2.12", now)
     return core
-
-
-def mutated(chance: random.Random, data: bytes) -> bytes:
-    """Some bytes changed, cut off, doubled or put in."""
-    made = bytearray(data)
-    for _ in range(chance.choice((0, 1, 1, 2, 8))):
-        at = chance.randrange(len(made) + 1)
-        kind = chance.randrange(5)
-        if kind == 0:
-            made[at : at + 1] = bytes([chance.randrange(256)])
-        elif kind == 1:
-            del made[at:]
-        elif kind == 2:
-            made[at:at] = chance.randbytes(chance.randrange(8))
-        elif kind == 3:
-            made[at:at] = made[at : at + 40]
-        elif made:
-            made[at % len(made)] ^= 1 << chance.randrange(8)
-    return bytes(made)
 
 
 def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterator[list[Effect]]:
@@ -114,17 +97,22 @@ def test_whatever_comes_has_one_fate_and_is_counted(count: int) -> None:
     core = vtep(now)
     told: Counter[str] = Counter()
     core.observer = lambda event: told.update([event.decision])
-    for number, effects in enumerate(inputs(chance, count, core, now), start=1):
-        for effect in effects:
-            if isinstance(effect, (ToPort, ToUnderlay)):
-                core.done(effect)
-        if number % 1000 == 0:
-            core.expire(now + number / 1000)
+    with Memory() as memory:
+        for number, effects in enumerate(inputs(chance, count, core, now), start=1):
+            for effect in effects:
+                if isinstance(effect, (ToPort, ToUnderlay)):
+                    core.done(effect)
+            if number % 1000 == 0:
+                core.expire(now + number / 1000)
+            if number % (count // LOOKS) == 0:
+                memory.look()
     assert sum(told[fate] for fate in FATES) == count
     assert counted(core) == count - told[ANSWERED]
+    assert not memory.has_grown()
     assert told[AGED] > 0 or count < 100_000
     for segment in core.segments.by_vni.values():
         learned = [row for row in segment.fdb.rows.values() if not row.static]
         assert len(learned) <= LIMIT
         assert len(segment.headers) <= len(REMOTES) + 1
+        assert len(segment.neighbours) <= LIMIT
     assert core.segments.by_vni[10].fdb.rows[STATIC].remote == "192.0.2.12"

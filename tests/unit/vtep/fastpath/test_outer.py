@@ -72,3 +72,12 @@ def test_only_joined_groups_of_ipv6_are_listened_to() -> None:
     found = datagram(packet6(GROUP6, chksum=0), {GROUP6})
     assert isinstance(found, tuple) and found[2] is True
     assert datagram(packet6(GROUP6, chksum=0), {"ff05::b"}) is None
+
+
+@pytest.mark.parametrize("whole", [packet(chksum=0), packet6(chksum=0)])
+def test_what_is_too_short_for_its_headers_is_dropped(whole: bytes) -> None:
+    headers = len(whole) - len(PAYLOAD)
+    for length in range(headers):
+        assert datagram(whole[:length], {}) is DropReason.SHORT_HEADER
+    found = datagram(whole[:headers], {})
+    assert isinstance(found, tuple) and found[4] == b""

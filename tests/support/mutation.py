@@ -1,0 +1,63 @@
+"""Damage to bytes, and whether memory stays what it was while they are read."""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+from pathlib import Path
+
+
+def mutated(chance: random.Random, data: bytes) -> bytes:
+    """Some bytes changed, cut off, doubled or put in."""
+    made = bytearray(data)
+    for _ in range(chance.choice((0, 1, 1, 2, 8))):
+        at = chance.randrange(len(made) + 1)
+        kind = chance.randrange(5)
+        if kind == 0:
+            made[at : at + 1] = bytes([chance.randrange(256)])
+        elif kind == 1:
+            del made[at:]
+        elif kind == 2:
+            made[at:at] = chance.randbytes(chance.randrange(8))
+        elif kind == 3:
+            made[at:at] = made[at : at + 40]
+        elif made:
+            made[at % len(made)] ^= 1 << chance.randrange(8)
+    return bytes(made)
+
+
+class Memory:
+    """Watches what this process has allocated: the last third of a run must not need more.
+
+    Looked at from time to time, since tables fill up first and what they shed comes and goes: the
+    most of the middle third is compared with the most of the last. Both Python's own blocks and
+    the pages of the process, since large objects are in pages alone.
+    """
+
+    BLOCKS, PAGES = 4000, 512  # what chance may add
+
+    def __enter__(self) -> Memory:
+        self._blocks: list[int] = []
+        self._pages: list[int] = []
+        gc.freeze()  # what was there before need not be looked through each time
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.unfreeze()
+
+    def look(self) -> None:
+        """Note how much there is now."""
+        gc.collect()
+        self._blocks.append(sys.getallocatedblocks())
+        self._pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+
+    def has_grown(self) -> bool:
+        """Whether the last third needed more than the middle one."""
+        return _growth(self._blocks) > self.BLOCKS or _growth(self._pages) > self.PAGES
+
+
+def _growth(seen: list[int]) -> int:
+    third = len(seen) // 3
+    assert third >= 3, "too few looks to tell"
+    return max(seen[-third:]) - max(seen[third:-third])
