@@ -3,7 +3,7 @@
  vm1 - port - h1 - under - u (Linux bridge) - under - h2 - port - vm2
 Every node is a network namespace, every dash a veth pair; inner MTU 1450, underlay 1500. The beds
 of all ways exist at once, so that measurements can alternate. All is inside the caller's sandbox.
-No bridge hands packets to the firewall, as some kernels have them do: that would be measured, too.
+Bridges hand packets to the firewall if this machine's kernel has them do so, but for one way.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ class Way:
     multicast: bool = True
     offloads: bool = True  # of the VMs: checksums and segmentation left to the network
     checksums: bool = False  # of outer UDP
+    firewall: bool = True  # whether bridges call it, where the kernel has them do so (br_netfilter)
 
 
 NOTHING, KERNEL = "nothing", "kernel"
 WAYS = (
     Way(NOTHING, "no encapsulation: bridges alone", None),
     Way(KERNEL, "the kernel's vxlan device and a bridge", ("topologies.vteps.linux",)),
+    Way("lean", "the same, its bridges without the firewall", ("topologies.vteps.linux",),
+        firewall=False),
     Way("ovs", "Open vSwitch's vxlan port", ("topologies.vteps.ovs",), False, offloads=False),
     Way("ebpf", "our agent, eBPF data path", ("vtep", "--datapath", "ebpf")),
     Way("python", "our agent, Python data path", ("vtep", "--datapath", "python")),
@@ -58,9 +61,7 @@ for node in vm1 h1 u h2 vm2; do
   ip netns add {way}-$node
   ip -n {way}-$node link set lo up
   ip netns exec {way}-$node sh -c 'for w in all default; do
-    echo 1 > /proc/sys/net/ipv6/conf/$w/disable_ipv6; done
-    for filter in /proc/sys/net/bridge/bridge-nf-call-*; do
-    [ ! -e $filter ] || echo 0 > $filter; done'
+    echo 1 > /proc/sys/net/ipv6/conf/$w/disable_ipv6; done'
 done
 ip -n {way}-u link add name br0 type bridge mcast_snooping 0
 ip -n {way}-u link set dev br0 up
@@ -76,6 +77,9 @@ for i in 1 2; do
   ip -n {way}-vm$i addr add 10.0.0.$i/24 dev eth0
   ip -n {way}-h$i addr add 192.0.2.1$i/24 dev under
 done
+"""
+_NO_FIREWALL = """
+for filter in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $filter ] || echo 0 > $filter; done
 """
 _BRIDGED = """
 set -e
@@ -112,6 +116,9 @@ class Bed:
         self.agents: list[subprocess.Popen[bytes]] = []
         words = {"way": way.name, "inner": INNER_MTU, "underlay": UNDERLAY_MTU}
         run("sh", "-c", _NODES.format_map(words))
+        if not way.firewall:
+            for node in ("h1", "u", "h2"):
+                run(*self.inside(node), "sh", "-c", _NO_FIREWALL)
         if not way.offloads:
             for vm in ("vm1", "vm2"):
                 run(*self.inside(vm), "ethtool", "-K", "eth0", "tx", "off")

@@ -134,7 +134,7 @@ _METHOD = (
     "are still under way at its end, found by bisection (RFC 2544 section 26.1, in shorter "
     "trials); where none is lost flat out, the path works in the sender's own time, and no higher "
     "rate can be offered. "
-    f"Round trip: {PINGS} echo requests, one after the other, until the kernel has the answer. "
+    f"Round trip: {PINGS} pings, 4 ms apart. "
     "First packet: broadcasts of MACs never seen before, from socket to socket."
 )
 _LABS = (
