@@ -1,7 +1,8 @@
 """Every fact of RFC 7348 that is on the wire: numbers, header build and header check.
 
-No other file of this package contains these numbers. Scapy builds each header once for a pair of
-VNI and destination; per packet only the few bytes that differ are patched.
+No other file of this package contains these numbers. Scapy builds the header once; what differs
+by destination and VNI is filled in for each pair of them, and per packet only a few bytes are
+patched.
 
     outer IPv4 (20) or IPv6 (40)    outer UDP (8)               VXLAN (8)
 """
@@ -9,6 +10,8 @@ VNI and destination; per packet only the few bytes that differ are patched.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
+from ipaddress import ip_address
 
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
@@ -27,6 +30,7 @@ ETHERNET_LENGTH = 14
 OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN; `overhead` knows both families
 _UDP_OVERHEAD = 16  # UDP + VXLAN headers
 _IPV4_LENGTH, _IPV6_LENGTH = 20, 40
+_IPV4_DESTINATION_AT, _IPV6_DESTINATION_AT = 16, 24
 _LENGTH = struct.Struct("!H")
 _HEADER = struct.Struct("!II")
 _WORTH_FOLDING = 600  # bytes
@@ -53,14 +57,24 @@ def outer_header(
     Lengths, source port, traffic class and checksum are for `encapsulate` to fill in; the kernel
     fills in the IPv4 checksum.
     """
-    if is_ipv6(destination):
-        ip = IPv6(src=source, dst=destination, hlim=ttl, nh=17, plen=0)
+    six = is_ipv6(destination)
+    built = _built(source, six, ttl, port, df)
+    at = _IPV6_DESTINATION_AT if six else _IPV4_DESTINATION_AT
+    address = ip_address(destination).packed
+    return built[:at] + address + built[at + len(address) : -4] + (vni << 8).to_bytes(4, "big")
+
+
+@lru_cache(maxsize=16)  # a VTEP needs one
+def _built(source: str, six: bool, ttl: int, port: int, df: bool) -> bytes:
+    """What the headers to all destinations and of all VNIs have in common."""
+    if six:
+        ip = IPv6(src=source, dst="::", hlim=ttl, nh=17, plen=0)
     else:
         flags = "DF" if df else 0
-        addresses = {"src": source, "dst": destination}
+        addresses = {"src": source, "dst": "0.0.0.0"}
         ip = IP(**addresses, ttl=ttl, flags=flags, id=0, proto=17, len=0, chksum=0)
     # flags are given: Scapy's default is the generic protocol extension's form
-    vxlan = VXLAN(flags=FLAG_VNI_VALID, vni=vni)
+    vxlan = VXLAN(flags=FLAG_VNI_VALID, vni=0)
     return bytes(ip / UDP(sport=0, dport=port, len=0, chksum=0) / vxlan)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.bed import INNER_MTU, KERNEL, NOTHING, UNDERLAY_MTU, WAYS
-from tests.bench.goals import GOALS
+from tests.bench.goals import GOALS, figure_of
 from tests.bench.load import SMALL, TRIAL_S, UNDER_WAY
 from tests.bench.summary import ratio
-from tests.bench.wire import PINGS, TCP_S
+from tests.bench.wire import TCP_S
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 JSON, PAGE = DOCS / "bench.json", DOCS / "bench.md"
@@ -134,7 +134,9 @@ _METHOD = (
     "are still under way at its end, found by bisection (RFC 2544 section 26.1, in shorter "
     "trials); where none is lost flat out, the path works in the sender's own time, and no higher "
     "rate can be offered. "
-    f"Round trip: {PINGS} pings, 4 ms apart. "
+    "Round trip: pings, 4 ms apart. "
+    "Flat out and round trips are taken in many short slices, every way in turn, so that the noise "
+    "of a shared machine falls on all alike. "
     "First packet: broadcasts of MACs never seen before, from socket to socket."
 )
 _LABS = (
@@ -145,7 +147,7 @@ _LABS = (
 _LAB_TCP = (
     "One TCP stream through the whole lab of the scene: VM, bridge, VTEP, underlay switch, VTEP, "
     "bridge, VM. With Open vSwitch in userspace one thread of vswitchd is what bounds it: "
-    "[datapath.md](datapath.md#what-bounds-a-whole-lab) has its profile."
+    "[datapath.md](datapath.md) has its profile."
 )
 _FIRST = (
     "One agent, from a VM's frame to the packet on the underlay, in microseconds (median): with an "
@@ -174,10 +176,10 @@ def _ways(found: Found) -> str:
 
 
 def _cell(ways: Found, figures: Found, key: str) -> str:
-    value = figures.get(key)
+    value = figure_of(figures, key)
     if value is None:
         return "-"
-    ratios = [ratio(value, ways.get(peer, {}).get(key)) for peer in (KERNEL, NOTHING)]
+    ratios = [ratio(value, figure_of(ways.get(peer, {}), key)) for peer in (KERNEL, NOTHING)]
     told = ", ".join("-" if each is None else f"{each:.2f}" for each in ratios)
     return f"{_number(value)} ({told})"
 
@@ -247,7 +249,8 @@ def _draw(path: Path, title: str, key: str, found: Found) -> None:
         title=title, show_legend=False, style=plain, print_values=True, height=320, width=720,
         disable_xml_declaration=True, js=(), value_formatter=_number,
     )  # fmt: skip
-    told = [(way.name, found.get("ways", {}).get(way.name, {}).get(key)) for way in WAYS]
+    ways = found.get("ways", {})
+    told = [(way.name, figure_of(ways.get(way.name, {}), key)) for way in WAYS]
     chart.x_labels = [name for name, _ in told]
     chart.add(title, [value for _, value in told])
     path.write_text(chart.render(is_unicode=True) + "\n")

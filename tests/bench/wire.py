@@ -21,7 +21,7 @@ from tests.support.poll import eventually
 from topologies.lab.errors import LabError
 
 TCP_S, OMITTED_S = 2, 1
-PINGS = 300
+PINGS = 50
 FIRST_FRAMES = 200
 _WITHIN_S = 30.0
 _TICKS = os.sysconf("SC_CLK_TCK")

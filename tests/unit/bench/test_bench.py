@@ -50,9 +50,24 @@ def test_where_all_is_lost_the_search_ends_with_nothing() -> None:
 
 def figures() -> dict[str, Any]:
     ways = {
-        "nothing": {"small_lossless_pps": 100_000.0, "tcp_1_out_gbit_s": 10.0},
-        "kernel": {"small_lossless_pps": 50_000.0, "tcp_1_out_gbit_s": 9.0, "rtt_median_us": 20.0},
-        "ebpf": {"small_lossless_pps": 80_000.0, "tcp_1_out_gbit_s": 9.9, "rtt_median_us": 13.0},
+        "nothing": {
+            "small_flat_out_pps": 100_000.0,
+            "small_flat_out_lost": 0,
+            "tcp_1_out_gbit_s": 10.0,
+        },
+        "kernel": {
+            "small_flat_out_pps": 50_000.0,
+            "small_flat_out_lost": 0,
+            "tcp_1_out_gbit_s": 9.0,
+            "rtt_median_us": 20.0,
+        },
+        "ebpf": {
+            "small_flat_out_pps": 90_000.0,
+            "small_flat_out_lost": 7,
+            "small_searched_pps": 80_000.0,
+            "tcp_1_out_gbit_s": 9.9,
+            "rtt_median_us": 13.0,
+        },
     }
     return {"ways": ways, "labs": {"100": {"ready_s": 14.0, "bare_s": 10.0}}, "machine": {
         "cpus": 2, "memory_gib": 4, "kernel": "6.1", "python": "3.11", "architecture": "x86_64",
