@@ -27,7 +27,7 @@ OVER_A_BED: dict[str, Callable[[Bed], wire.Figures]] = {
     "rtt": wire.round_trips,
     "first": wire.first_packets,
 }
-SLICES = {"packets": 4, "rtt": 12}  # of a repeat: short ones, so that all ways share the noise
+SLICES = {"packets": 4, "rtt": 8}  # of a repeat: short ones, so that all ways share the noise
 BY_ITSELF = ("tables", "flood", "labs", "lab-tcp")
 Found = dict[str, Any]
 

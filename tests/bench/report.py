@@ -29,6 +29,7 @@ _COLUMNS = {  # figure -> heading, and whether more is better
     "small_lossless_pps": "without loss",
     "rtt_median_us": "round trip µs, median",
     "rtt_p99_us": "p99",
+    "rtt_rare_median_us": "4 ms apart, median",
     "first_median_us": "first packet µs, median",
     "first_p99_us": "p99",
 }
@@ -134,7 +135,7 @@ _METHOD = (
     "are still under way at its end, found by bisection (RFC 2544 section 26.1, in shorter "
     "trials); where none is lost flat out, the path works in the sender's own time, and no higher "
     "rate can be offered. "
-    "Round trip: pings, 4 ms apart. "
+    "Round trip: pings, one after the other, and some 4 ms apart, which find the caches cold. "
     "Flat out and round trips are taken in many short slices, every way in turn, so that the noise "
     "of a shared machine falls on all alike. "
     "First packet: broadcasts of MACs never seen before, from socket to socket."
