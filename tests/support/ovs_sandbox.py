@@ -134,8 +134,12 @@ class OvsSandbox:
 
     def __enter__(self) -> OvsSandbox:
         ready = self.directory / "ready"
+        # The switches' own ends of links are quiet: what they say of themselves would be learned.
         prepare = (
-            f"mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && : > {ready}"
+            "mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && "
+            "for which in all default; do "
+            "echo 1 > /proc/sys/net/ipv6/conf/$which/disable_ipv6; done && "
+            f": > {ready}"
         )
         command = ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
         self._first = subprocess.Popen([*command, f"{prepare} && exec sleep infinity"])
