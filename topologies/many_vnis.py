@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parent
 from topologies.lab.nodes import UnderlayController
 from topologies.lab.options import Option, whole
 from topologies.lab.overlay import OverlayTopo
+from vtep.constants import LAST_VNI
 
-INHABITED = {"L": 1, "M": 4096, "H": 16777215}  # the ends of the 24-bit range, and one past VLANs
+INHABITED = {"L": 1, "M": 4096, "H": LAST_VNI}  # the ends of the 24-bit range, and one past VLANs
 
 
 class ManyVnis(OverlayTopo):
@@ -34,7 +35,7 @@ class ManyVnis(OverlayTopo):
     def lay(self) -> None:
         """VMs Ln, Mn and Hn in VNIs 1, 4096 and 16777215 behind hvn; the rest evenly between."""
         count, groups = self.settings["vnis"], self.settings["groups"]
-        spread = (1 + n * (16777215 // count) for n in range(1, count))
+        spread = (1 + n * (LAST_VNI // count) for n in range(1, count))
         vnis = [*INHABITED.values(), *(vni for vni in spread if vni not in INHABITED.values())]
         segments = [
             self.segment(v, f"239.1.3.{n % groups + 1}") for n, v in enumerate(vnis[:count])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from vtep.constants import LAST_VNI
 from vtep.ethernet import is_learnable, mac_bytes
-from vtep.wire import LAST_VNI
 
 
 class ConfigError(Exception):

@@ -12,9 +12,10 @@ import struct
 from collections.abc import Sequence
 from typing import TypeGuard
 
+from vtep.constants import LARGEST_PACKET
 from vtep.effects import Effect, ToPort
 from vtep.offload import NEEDS_CHECKSUM, TCPV4, TCPV6, Offload
-from vtep.wire import LARGEST_PACKET, ones_sum
+from vtep.wire import ones_sum
 
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")

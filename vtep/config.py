@@ -59,8 +59,17 @@ from vtep.checks import (
     vni,
     whole,
 )
+from vtep.constants import (
+    DEFAULT_AGEING_S,
+    DEFAULT_MAC_LIMIT,
+    DEFAULT_TTL,
+    FIRST_SOURCE_PORT,
+    LAST_SOURCE_PORT,
+    LAST_VLAN,
+    VXLAN_PORT,
+)
 from vtep.ethernet import mac_text
-from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, PORT, is_ipv6
+from vtep.wire import is_ipv6
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,7 +79,6 @@ else:
 DATAPATHS = ("auto", "ebpf", "python")
 _TTLS = range(1, 256)
 _CLASSES = range(0, 256, 4)  # the two bits below a DSCP are ECN, and the inner packet's
-LAST_VLAN = 4094  # IEEE 802.1Q: 4095 is reserved
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,8 @@ class UnderlayConfig:
 
     interface: str
     local: str
-    port: int = PORT
-    ttl: int | None = 64  # None: inherit
+    port: int = VXLAN_PORT
+    ttl: int | None = DEFAULT_TTL  # None: inherit
     dscp: int | None = 0  # None: inherit
     df: bool = True
     icmp_too_big: bool = True
@@ -248,8 +256,8 @@ def _underlay(table: _Table) -> UnderlayConfig:
     config = UnderlayConfig(
         interface=interface,
         local=local,
-        port=whole("underlay.port", table.take("port", PORT), 1, 65535),
-        ttl=_inherited("underlay.ttl", table.take("ttl", 64), _TTLS, "a whole number"),
+        port=whole("underlay.port", table.take("port", VXLAN_PORT), 1, 65535),
+        ttl=_inherited("underlay.ttl", table.take("ttl", DEFAULT_TTL), _TTLS, "a whole number"),
         dscp=_inherited("underlay.tos", table.take("tos", 0), _CLASSES, "a multiple of 4"),
         df=flag("underlay.df", table.take("df", True)),
         icmp_too_big=flag("underlay.icmp_too_big", table.take("icmp_too_big", True)),
@@ -284,8 +292,8 @@ def _range(value: Any) -> tuple[int, int]:
 
 def _fdb(table: _Table) -> dict[str, int]:
     values = {
-        "ageing_s": whole("fdb.ageing_s", table.take("ageing_s", 300), 1, 1_000_000),
-        "limit": whole("fdb.limit", table.take("limit", 65_536), 1, 10_000_000),
+        "ageing_s": whole("fdb.ageing_s", table.take("ageing_s", DEFAULT_AGEING_S), 1, 1_000_000),
+        "limit": whole("fdb.limit", table.take("limit", DEFAULT_MAC_LIMIT), 1, 10_000_000),
     }
     table.end()
     return values

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from vtep import ecn, events, neighbours
+from vtep.constants import DEFAULT_TTL, LARGEST_PACKET, VXLAN_HEADER_LENGTH
 from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.ethernet import (
@@ -35,9 +36,7 @@ from vtep.fdb import Fdb, Outcome, Row, Wheel
 from vtep.options import Options
 from vtep.segments import Carried, Mirror, Segment, Segments
 from vtep.toobig import too_big
-from vtep.wire import HEADER_LENGTH as VXLAN_LENGTH
 from vtep.wire import (
-    LARGEST_PACKET,
     check_header,
     encapsulate,
     has_reserved_bits,
@@ -193,13 +192,14 @@ class Core:
         if header is None:
             if len(segment.headers) >= _HEADERS_KEPT:
                 segment.headers.clear()
+            ttl = options.ttl or DEFAULT_TTL
             header = segment.headers[destination] = outer_header(
-                options.local, destination, segment.vni, options.ttl or 64, options.port, options.df
+                options.local, destination, segment.vni, ttl, options.port, options.df
             )
         sport = source_port(flow_hash(frame), *options.source_ports)
         octet = ecn.outer_class(ecn.traffic_class(frame), options.dscp)
-        ttl = ecn.hop_limit(frame) if options.ttl is None else None
-        return encapsulate(header, frame, sport, options.udp_checksum, octet, ttl), sport
+        inherited = ecn.hop_limit(frame) if options.ttl is None else None
+        return encapsulate(header, frame, sport, options.udp_checksum, octet, inherited), sport
 
     def _refuse_too_big(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
         """A VTEP never fragments (section 4.3): the frame is dropped, and its sender told why."""
@@ -229,7 +229,7 @@ class Core:
         vni = check_header(datagram, self.options.strict)
         if isinstance(vni, DropReason):
             return self._drop(None, vni, now, None, remote=sender, sport=sport)
-        frame = datagram[VXLAN_LENGTH:]
+        frame = datagram[VXLAN_HEADER_LENGTH:]
         segment = self.segments.by_vni.get(vni)
         if segment is not None and has_reserved_bits(datagram):
             segment.counters.reserved_bits_ignored += 1

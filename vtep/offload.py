@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from vtep.constants import LARGEST_PACKET
 from vtep.ethernet import network_offset
 from vtep.wire import ones_sum
 
@@ -21,7 +22,6 @@ TCPV4, TCPV6 = 1, 4
 _GSO_NONE, _GSO_UDP = 0, 5
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")
-_LONGEST_PACKET = 65_535
 _TCP, _UDP = 6, 17
 _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
@@ -103,7 +103,7 @@ class _Layout:
         payload = transport + length
         if length < shortest or payload >= len(frame):
             return None
-        if payload - network + min(offload.segment_size, len(frame) - payload) > _LONGEST_PACKET:
+        if payload - network + min(offload.segment_size, len(frame) - payload) > LARGEST_PACKET:
             return None
         return cls(frame, network, transport, payload, kind)
 

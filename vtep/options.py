@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vtep.wire import FIRST_SOURCE_PORT, LARGEST_PACKET, LAST_SOURCE_PORT, PORT
+from vtep.constants import (
+    DEFAULT_AGEING_S,
+    DEFAULT_MAC_LIMIT,
+    DEFAULT_TTL,
+    FIRST_SOURCE_PORT,
+    LARGEST_PACKET,
+    LAST_SOURCE_PORT,
+    VXLAN_PORT,
+)
 
 
 @dataclass(frozen=True)
@@ -12,8 +20,8 @@ class Options:
     """How a VTEP behaves; the defaults are the project's, documented in `vtep.config`."""
 
     local: str
-    port: int = PORT
-    ttl: int | None = 64  # None: the inner packet's
+    port: int = VXLAN_PORT
+    ttl: int | None = DEFAULT_TTL  # None: the inner packet's
     dscp: int | None = 0  # of the outer header, in its place in the octet; None: the inner packet's
     df: bool = True
     icmp_too_big: bool = True
@@ -21,6 +29,6 @@ class Options:
     udp_checksum: bool = False  # RFC 8200 section 8.1 asks for it over IPv6
     source_ports: tuple[int, int] = (FIRST_SOURCE_PORT, LAST_SOURCE_PORT)
     strict: bool = False
-    ageing_s: float = 300.0
-    limit: int = 65_536
+    ageing_s: float = DEFAULT_AGEING_S
+    limit: int = DEFAULT_MAC_LIMIT
     mtu: int = LARGEST_PACKET  # of the underlay interface; nothing larger is sent

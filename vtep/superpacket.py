@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeGuard
 
+from vtep.constants import LARGEST_PACKET
 from vtep.effects import Effect, ToUnderlay
-from vtep.wire import LARGEST_PACKET
 
 MOST_SEGMENTS = 64  # what any kernel that can cut takes
 _UDP_LENGTH, _PORTS_LENGTH = 8, 4

@@ -1,8 +1,7 @@
-"""Every fact of RFC 7348 that is on the wire: numbers, header build and header check.
+"""The VXLAN encapsulation of RFC 7348: build an outer header, check a received one.
 
-No other file of this package contains these numbers. Scapy builds the header once; what differs
-by destination and VNI is filled in for each pair of them, and per packet only a few bytes are
-patched.
+The protocol's numbers are in `vtep.constants`. Scapy builds the outer header once. The destination
+and the VNI are filled in once for each pair of them, and only a few bytes are patched per packet.
 
     outer IPv4 (20) or IPv6 (40)    outer UDP (8)               VXLAN (8)
 """
@@ -17,15 +16,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.vxlan import VXLAN
 
+from vtep.constants import FLAG_VNI_VALID, VXLAN_HEADER_LENGTH
 from vtep.drops import DropReason
 
-PORT = 4789  # section 5: the destination port assigned by IANA
-HEADER_LENGTH = 8  # section 5
-FLAG_VNI_VALID = 0x08  # section 5: the I flag
-LAST_VNI = 0xFFFFFF  # section 4: 24 bit
-FIRST_SOURCE_PORT, LAST_SOURCE_PORT = 49152, 65535  # section 5: the dynamic range
-
-LARGEST_PACKET = 65_535  # RFC 791: total length is 16 bit
 ETHERNET_LENGTH = 14
 OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN; `overhead` knows both families
 _UDP_OVERHEAD = 16  # UDP + VXLAN headers
@@ -159,7 +152,7 @@ def check_header(datagram: bytes, strict: bool) -> int | DropReason:
 
     Reserved bits are ignored on receipt as section 5 demands, unless `strict`.
     """
-    if len(datagram) < HEADER_LENGTH:
+    if len(datagram) < VXLAN_HEADER_LENGTH:
         return DropReason.SHORT_HEADER
     first, second = _HEADER.unpack_from(datagram)
     if not first & FLAG_VNI_VALID << 24:

@@ -17,6 +17,7 @@ from scapy.layers.inet import IP, fragment
 
 from tests.support import faults_in, faults_out
 from vtep import agent, core, wire
+from vtep.constants import FLAG_VNI_VALID
 from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect, ToPort
@@ -33,7 +34,7 @@ def flag_unchecked() -> None:
     check = core.check_header
 
     def lenient(datagram: bytes, strict: bool) -> int | DropReason:
-        return check(bytes(b | wire.FLAG_VNI_VALID for b in datagram[:1]) + datagram[1:], strict)
+        return check(bytes(b | FLAG_VNI_VALID for b in datagram[:1]) + datagram[1:], strict)
 
     core.check_header = lenient
 

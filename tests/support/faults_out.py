@@ -14,7 +14,8 @@ from typing import Any
 from scapy.layers.inet import IP
 
 from tests.support.fault_tools import public, with_options
-from vtep import agent, core, wire
+from vtep import agent, core
+from vtep.constants import FIRST_SOURCE_PORT, LAST_SOURCE_PORT
 from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect
@@ -129,7 +130,7 @@ def source_port_a_packet() -> None:
 
 def ignores_source_ports() -> None:
     """Takes the default range whatever the file says."""
-    with_options(source_ports=lambda _: (wire.FIRST_SOURCE_PORT, wire.LAST_SOURCE_PORT))
+    with_options(source_ports=lambda _: (FIRST_SOURCE_PORT, LAST_SOURCE_PORT))
 
 
 def zero_checksum_over_ipv6() -> None:

@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("vtep", "controller", "topologies")
 
 # The only modules of vtep that topologies may know: the configuration's types, the wire's words.
-WORDS_FOR_TOPOLOGIES = ("vtep.config", "vtep.wire", "vtep.ethernet")
+WORDS_FOR_TOPOLOGIES = ("vtep.config", "vtep.constants", "vtep.wire", "vtep.ethernet")
 
 # Modules that decide: no I/O, no clock, and what they must not know of their own house.
 PURE = (

@@ -13,6 +13,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vtep.constants import VXLAN_PORT
+
 OWN4, OTHER_OWN4, OWN6 = "192.0.2.1", "192.0.2.5", "2001:db8::1"
 REMOTES4 = ("192.0.2.11", "192.0.2.12", "192.0.2.13")
 REMOTES6 = ("2001:db8::11", "2001:db8::12", "2001:db8::13")
@@ -49,7 +51,7 @@ class Setup:
     ipv6: bool = False
     static_remotes: tuple[int, ...] = (1,)  # behind which of the remotes STATIC_MAC is
     mtu: int = 1550  # of the underlay: an inner frame of 1500 bytes and its header just fits
-    port: int = 4789
+    port: int = VXLAN_PORT
     names_port: bool = True  # else the configuration leaves it to the VTEP's default
     vlan: int | None = None  # an 802.1Q tag on the underlay
 

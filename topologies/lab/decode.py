@@ -11,8 +11,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
 from topologies.lab.tap import OUTBOUND, Sighting
-
-VXLAN_PORT = 4789  # RFC 7348 section 5
+from vtep.constants import VXLAN_PORT
 
 
 @dataclass(frozen=True)

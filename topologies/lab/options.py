@@ -14,6 +14,7 @@ from typing import Any
 from topologies.lab.errors import UsageError
 from topologies.lab.families import FAMILIES, Family
 from topologies.vteps.kinds import KINDS
+from vtep.constants import DEFAULT_AGEING_S, DEFAULT_MAC_LIMIT, DEFAULT_TTL
 
 _LINK_SCOPE = 2  # RFC 4291 2.7: narrower scopes do not leave a node
 
@@ -113,10 +114,16 @@ COMMON = (
     ),
     Option("underlay", choice(*FAMILIES), "ipv4", "address family of the underlay"),
     Option("flooding", choice("multicast", "head-end"), "multicast", "how VTEPs flood"),
-    Option("ageing", whole(1, 1_000_000), 300, "seconds a learned row lives unrenewed", True),
-    Option("limit", whole(1, 10_000_000), 65_536, "MACs a VNI may learn", True),
+    Option(
+        "ageing",
+        whole(1, 1_000_000),
+        DEFAULT_AGEING_S,
+        "seconds a learned row lives unrenewed",
+        True,
+    ),
+    Option("limit", whole(1, 10_000_000), DEFAULT_MAC_LIMIT, "MACs a VNI may learn", True),
     Option("group", GROUP, None, "another multicast group for all segments", True),
-    Option("ttl", whole(1, 255), 64, "outer TTL", True),
+    Option("ttl", whole(1, 255), DEFAULT_TTL, "outer TTL", True),
     Option(
         "udp_checksum", FLAG, None, "compute the outer UDP checksum; unset: over IPv6 only", True
     ),

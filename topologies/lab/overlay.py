@@ -16,9 +16,9 @@ from topologies.lab.errors import UsageError
 from topologies.lab.families import FAMILIES, IPV4, mac_of
 from topologies.lab.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitch, VmNode
 from topologies.lab.options import COMMON, GROUP, INTERFACE, MAC, Option, Settings, checked
-from topologies.lab.plan import LAST_VLAN, Hypervisor, Segment, Vm
+from topologies.lab.plan import Hypervisor, Segment, Vm
+from vtep.constants import LAST_VLAN, LAST_VNI
 
-LAST_VNI = 0xFFFFFF  # RFC 7348 section 4: 24 bit
 LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250, and as many over IPv6
 
 # The kernel bounds the ARP entries of all namespaces together (gc_thresh3, 1024 by default), and

@@ -12,8 +12,7 @@ from typing import Any
 from topologies.lab.errors import UsageError
 from topologies.lab.families import IPV4, Family
 from topologies.vteps.kinds import KINDS, VtepKind
-
-LAST_VLAN = 4094  # IEEE 802.1Q: 0 and 4095 are reserved
+from vtep.constants import LAST_VLAN
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from topologies.machine.probes import Check, Probes, found, lacking
+from vtep.constants import VXLAN_PORT
 
 TUN = "/dev/net/tun"
 
@@ -101,7 +102,7 @@ KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (
         "id",
         "1",
         "dstport",
-        "4789",
+        str(VXLAN_PORT),
     ),
     _datapath,
     _tun,

@@ -13,6 +13,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from topologies.lab.errors import LabError
 from topologies.vteps.service import Row, VtepService, counters, main
+from vtep.constants import (
+    DEFAULT_MAC_LIMIT,
+    DEFAULT_TTL,
+    FIRST_SOURCE_PORT,
+    LAST_SOURCE_PORT,
+    VXLAN_PORT,
+)
 
 _NO_MAC = "00:00:00:00:00:00"
 _NUD_NOARP, _NUD_PERMANENT = 0x40, 0x80
@@ -81,16 +88,16 @@ class LinuxVtep(VtepService):
     def _vxlan(self, segment: Row) -> dict[str, Any]:
         """The attributes of a vxlan device (iproute2's words in netlink's spelling)."""
         six = "6" if ":" in self.underlay["local"] else ""
-        first, last = self.underlay.get("source_ports", [49152, 65535])
+        first, last = self.underlay.get("source_ports", [FIRST_SOURCE_PORT, LAST_SOURCE_PORT])
         attributes = {
             "vxlan_id": segment["vni"],
             "vxlan_link": self._index(self._interface),
             f"vxlan_local{six}": self.underlay["local"],
-            "vxlan_port": self.underlay.get("port", 4789),
+            "vxlan_port": self.underlay.get("port", VXLAN_PORT),
             **self._inheritable(),
             "vxlan_ageing": self.ageing_s,
             "vxlan_learning": True,
-            "vxlan_limit": self.config.get("fdb", {}).get("limit", 65_536),
+            "vxlan_limit": self.config.get("fdb", {}).get("limit", DEFAULT_MAC_LIMIT),
             "vxlan_udp_csum": int(self.checksums),
             "vxlan_udp_zero_csum6_tx": int(not self.checksums),
             "vxlan_udp_zero_csum6_rx": int(not self.checksums),
@@ -104,7 +111,7 @@ class LinuxVtep(VtepService):
 
     def _inheritable(self) -> dict[str, Any]:
         """TTL and TOS: of the file, or of the inner packet."""
-        ttl, tos = self.underlay.get("ttl", 64), self.underlay.get("tos", 0)
+        ttl, tos = self.underlay.get("ttl", DEFAULT_TTL), self.underlay.get("tos", 0)
         hops = {"vxlan_ttl_inherit": True} if ttl == "inherit" else {"vxlan_ttl": ttl}
         return {**hops, "vxlan_tos": _TOS_INHERIT if tos == "inherit" else tos}
 

@@ -16,6 +16,7 @@ from topologies.lab.directory import LabDirectory
 from topologies.lab.errors import UsageError
 from topologies.lab.ovs import OpenVSwitch, environment
 from topologies.vteps.service import Row, VtepService, counters, main
+from vtep.constants import DEFAULT_TTL, VXLAN_PORT
 
 BRIDGE, UNDERLAY_BRIDGE = "vtep", "phy"
 ENDS_WITHIN_S = 5.0
@@ -86,8 +87,8 @@ class OvsVtep(VtepService):
                 "key": segment["vni"],
                 "remote_ip": remote,
                 "local_ip": self.underlay["local"],
-                "dst_port": self.underlay.get("port", 4789),
-                "ttl": self.underlay.get("ttl", 64),
+                "dst_port": self.underlay.get("port", VXLAN_PORT),
+                "ttl": self.underlay.get("ttl", DEFAULT_TTL),
                 "tos": self.underlay.get("tos", 0),
                 "df_default": str(self.underlay.get("df", True)).lower(),
             }

@@ -13,6 +13,7 @@ from typing import Any
 
 from topologies.lab.errors import LabError, UsageError
 from topologies.lab.server import serve
+from vtep.constants import DEFAULT_AGEING_S
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +33,7 @@ class VtepService(ABC):
         self.name: str = config["name"]
         self.underlay: Row = config["underlay"]
         self.segments: list[Row] = config.get("segment", [])
-        self.ageing_s: int = config.get("fdb", {}).get("ageing_s", 300)
+        self.ageing_s: int = config.get("fdb", {}).get("ageing_s", DEFAULT_AGEING_S)
         self._ended = threading.Event()
 
     @property

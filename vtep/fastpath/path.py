@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from vtep.config import Config
+from vtep.constants import LARGEST_PACKET
 from vtep.drops import DropReason
 from vtep.fastpath import layout, nic, outer
 from vtep.fastpath.libbpf import Program
@@ -22,7 +23,7 @@ from vtep.fastpath.tap import PortTap, Tap
 from vtep.options import Options
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Datagram, Underlay
-from vtep.wire import LARGEST_PACKET, is_ipv6, overhead
+from vtep.wire import is_ipv6, overhead
 
 OBJECTS = {  # by whether the underlay is IPv6
     six: Path(__file__).with_name(f"vxlan{6 if six else 4}.bpf.o") for six in (False, True)

@@ -18,9 +18,10 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from vtep.constants import VXLAN_HEADER_LENGTH
 from vtep.drops import DropReason
 from vtep.underlay.base import SEND_BUFFER, Underlay
-from vtep.wire import HEADER_LENGTH, complete_checksum, overhead, source_port_of
+from vtep.wire import complete_checksum, overhead, source_port_of
 
 _UDP_SEGMENT = 103
 _SIZE = struct.Struct("=H")
@@ -36,7 +37,7 @@ class Segmenting:
     def __init__(self, underlay: Underlay, local: str, port: int) -> None:
         """local, port: the VTEP's address, and the UDP port of all VTEPs."""
         self._underlay, self._local, self._port = underlay, local, port
-        self._payload = overhead(local) - HEADER_LENGTH
+        self._payload = overhead(local) - VXLAN_HEADER_LENGTH
         # By source port, the latest used last; None where another program has the port
         self._sockets: dict[int, socket.socket | None] = {}
 

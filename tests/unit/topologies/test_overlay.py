@@ -13,8 +13,9 @@ from topologies.lab.errors import UsageError
 from topologies.lab.fabric import expected_snooping
 from topologies.lab.families import mac_of
 from topologies.lab.overlay import OverlayTopo
-from topologies.lab.plan import LAST_VLAN, Hypervisor, Segment
+from topologies.lab.plan import Hypervisor, Segment
 from vtep import config
+from vtep.constants import LAST_VLAN
 
 SITE_LOCAL_GROUPS = ipaddress.IPv6Network("ff05::/16")
 

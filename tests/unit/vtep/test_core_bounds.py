@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support.frames import A, B, plain
+from vtep.constants import LARGEST_PACKET
 from vtep.core import Core
 from vtep.effects import PortId, ToUnderlay
 from vtep.options import Options
 from vtep.segments import Carried
-from vtep.wire import LARGEST_PACKET, OUTER_LENGTH
+from vtep.wire import OUTER_LENGTH
 
 GROUP, TRUNK = "239.1.1.10", PortId(0)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tests.support.frames import A, B, plain
+from vtep.constants import FLAG_VNI_VALID
 from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import PortId, ToPort, ToUnderlay
 from vtep.events import Event
 from vtep.options import Options
 from vtep.segments import Carried
-from vtep.wire import FLAG_VNI_VALID
 
 TRUNK, REMOTE = PortId(0), "192.0.2.12"
 

@@ -14,6 +14,7 @@ from scapy.packet import Raw
 
 from tests.support import frames
 from tests.support.frames import A, B, mac, tagged
+from vtep.constants import FIRST_SOURCE_PORT, LAST_SOURCE_PORT
 from vtep.ethernet import (
     ethertype_of,
     flow_hash,
@@ -26,7 +27,7 @@ from vtep.ethernet import (
     tag,
     without_tags,
 )
-from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, source_port
+from vtep.wire import source_port
 
 
 def outer_port(frame: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support import frames
 from tests.support.fabric import GROUP, VLAN, VNI, Fabric, Handed
 from tests.support.frames import A, B
-from vtep.wire import PORT
+from vtep.constants import VXLAN_PORT
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 
@@ -32,7 +32,7 @@ def two_and_three_a_broadcast_is_one_packet_to_the_group(fabric: Fabric, request
     assert len(fabric.wire) == 1
     sent = fabric.wire[0]
     assert (sent.source, sent.destination, sent.vni) == (HV1, GROUP, VNI)
-    assert sent.packet[22:24] == PORT.to_bytes(2, "big")
+    assert sent.packet[22:24] == VXLAN_PORT.to_bytes(2, "big")
     assert sent.packet[28:36] == bytes.fromhex("0800000000000a00")
     assert sent.frame == request
     assert fabric.told(1) == ["joined vni_added", "learned local", "flooded broadcast"]

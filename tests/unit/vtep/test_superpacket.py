@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vtep.constants import LARGEST_PACKET, VXLAN_PORT
 from vtep.effects import JoinGroup, PortId, ToPort, ToUnderlay
 from vtep.superpacket import MOST_SEGMENTS, PacketRun, datagrams
-from vtep.wire import LARGEST_PACKET, PORT, complete_checksum, encapsulate, outer_header
+from vtep.wire import complete_checksum, encapsulate, outer_header
 
 LOCAL = {4: "192.0.2.11", 6: "2001:db8::11"}
 REMOTES = {4: ("192.0.2.12", "239.1.1.10"), 6: ("2001:db8::12", "ff05::a")}
@@ -23,7 +24,7 @@ def effect(
     octet: int = 0, ttl: int = 64, filling: int = 0, checksum: bool = False,
 ) -> ToUnderlay:  # fmt: skip
     to = REMOTES[version][remote]
-    header = outer_header(LOCAL[version], to, vni, 64, PORT)
+    header = outer_header(LOCAL[version], to, vni, 64, VXLAN_PORT)
     packet = encapsulate(header, bytes((filling,)) * size, sport, checksum, octet, ttl)
     return ToUnderlay(to, packet, vni, False, None)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.support.frames import mac
+from vtep.constants import VXLAN_PORT
 from vtep.core import Core
 from vtep.drops import UNICAST
 from vtep.effects import PortId
@@ -17,7 +18,6 @@ from vtep.fastpath.mirror import KernelMirror, Maps, Numbers, PortPlace
 from vtep.fastpath.table import Table
 from vtep.options import Options
 from vtep.segments import Carried
-from vtep.wire import PORT
 
 BROADCAST = b"\xff" * 6
 LOCAL = "192.0.2.1"
@@ -95,7 +95,7 @@ class FollowsTheCore(RuleBasedStateMachine):
     def from_underlay(self, vni: int, station: bytes, remote: str) -> None:
         header = b"\x08\0\0\0" + vni.to_bytes(3, "big") + b"\0"
         frame = BROADCAST + station + bytes(48)
-        self.core.datagram_from_underlay(remote, PORT, True, header + frame, self.now)
+        self.core.datagram_from_underlay(remote, VXLAN_PORT, True, header + frame, self.now)
 
     @rule(vni=vnis, station=macs, remote=remotes, add=st.booleans())
     def static(self, vni: int, station: bytes, remote: str, add: bool) -> None:
@@ -147,7 +147,7 @@ def carrying(trusted: frozenset[str] = frozenset()) -> tuple[Core, Kernel]:
 
 def hear(core: Core, station: bytes, remote: str, now: float) -> None:
     datagram = b"\x08\0\0\0\0\0\x0a\0" + BROADCAST + station + bytes(48)
-    core.datagram_from_underlay(remote, PORT, True, datagram, now)
+    core.datagram_from_underlay(remote, VXLAN_PORT, True, datagram, now)
 
 
 def test_a_row_that_the_kernel_renewed_lives_on() -> None:
