@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from vtep import commands
-from vtep.coalesce import PortRun
+from vtep.batching import Batcher
 from vtep.config import Config
 from vtep.control import Control
 from vtep.core import Core
@@ -24,12 +24,12 @@ from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderl
 from vtep.fastpath.choice import open_fast_path
 from vtep.options import Options
 from vtep.ports.packet import Frame, PacketPort
-from vtep.superpacket import PacketRun
+from vtep.tcp_merge import PortRun
+from vtep.udp_gso import PacketRun
 from vtep.underlay.base import Underlay
+from vtep.underlay.gso_sender import GsoSender, kernel_supports_gso
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
-from vtep.underlay.segmenting import Segmenting, kernel_segments
-from vtep.waiting import Waiting
 from vtep.wire import is_ipv6
 
 _OVERRUN_EVERY_S = 1.0
@@ -59,14 +59,14 @@ class Agent:
         if not underlay.udp_checksum:
             self._underlay.accept_zero_checksums()
         segmenting = _segmenting(config, self._underlay)
-        self._sender: Underlay | Segmenting = segmenting or self._underlay
+        self._sender: Underlay | GsoSender = segmenting or self._underlay
         options = _options(config, self._underlay.mtu, segmenting is not None)
         self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
         self.core = Core(options, None if self._fast is None else self._fast.mirror)
-        self._to_ports = Waiting(PortRun(), self.carry_out, self._write_run)
+        self._to_ports = Batcher(PortRun(), self.carry_out, self._write_run)
         self._to_underlay = None
         if segmenting is not None:
-            self._to_underlay = Waiting(
+            self._to_underlay = Batcher(
                 PacketRun(), self.carry_out, partial(self._send_run, segmenting)
             )
         self._selector = selectors.DefaultSelector()
@@ -159,7 +159,7 @@ class Agent:
             self._to_ports.carry_out(
                 self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
             )
-        self._to_ports.hand_over()
+        self._to_ports.flush()
 
     def _misses_ready(self, _mask: int) -> None:
         assert self._fast is not None
@@ -184,7 +184,7 @@ class Agent:
             else:
                 carry_out(self.core.frame_from_port(number, *arrived, now))
         if waiting is not None:
-            waiting.hand_over()
+            waiting.flush()
 
     # -- out
 
@@ -213,7 +213,7 @@ class Agent:
         for effect, reason in zip(run, reasons, strict=True):
             self._settle(effect, reason)
 
-    def _send_run(self, segmenting: Segmenting, run: list[ToUnderlay]) -> None:
+    def _send_run(self, segmenting: GsoSender, run: list[ToUnderlay]) -> None:
         reasons = segmenting.send_run(run[0].destination, [each.packet for each in run])
         for effect, reason in zip(run, reasons, strict=True):
             self._settle(effect, reason)
@@ -239,20 +239,20 @@ class _PortReady:
         self._agent.port_ready(self._number, self._port)
 
 
-def _segmenting(config: Config, underlay: Underlay) -> Segmenting | None:
+def _segmenting(config: Config, underlay: Underlay) -> GsoSender | None:
     """Who sends runs of packets for the kernel to cut; None where it has to be each by itself.
 
     The kernel cuts only what has a UDP checksum, and sets DF.
     """
     told = config.underlay
-    if not (told.udp_checksum and told.df and kernel_segments()):
+    if not (told.udp_checksum and told.df and kernel_supports_gso()):
         return None
     if not told.offload:
         try:
             underlay.without_send_offloads()
         except OSError:
             return None
-    return Segmenting(underlay, told.local, told.port)
+    return GsoSender(underlay, told.local, told.port)
 
 
 def _options(config: Config, mtu: int, segmenting: bool) -> Options:

@@ -20,7 +20,7 @@ from vtep.errors import StartError
 from vtep.ethernet import mac_text
 from vtep.events import Event
 from vtep.fastpath.choice import Choice
-from vtep.segments import Carried, Segment, SegmentTaken
+from vtep.segments import Segment, SegmentSpec, SegmentTaken
 
 
 class Vtep(Protocol):
@@ -114,7 +114,7 @@ class _Commands:
         named = [(vni, s.counters) for vni, s in sorted(self._core.segments.by_vni.items())]
         return [
             {"hypervisor": self._vtep.name, "vni": vni, **counters.as_json()}
-            for vni, counters in [*named, (None, self._core.nowhere)]
+            for vni, counters in [*named, (None, self._core.unassigned_counters)]
         ]
 
     def _chosen(self, vni: int | None) -> Iterable[Segment]:
@@ -205,9 +205,9 @@ class _Commands:
             tell(event)
 
 
-def carried(segment: config.SegmentConfig, port: PortId) -> Carried:
+def carried(segment: config.SegmentConfig, port: PortId) -> SegmentSpec:
     """A configured segment in the core's words."""
-    return Carried(
+    return SegmentSpec(
         vni=segment.vni,
         port=port,
         vlan=segment.vlan,

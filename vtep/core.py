@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from vtep import ecn, events, neighbours
+from vtep import arp_suppression, ecn, events
 from vtep.constants import DEFAULT_TTL, LARGEST_PACKET, VXLAN_HEADER_LENGTH
 from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
 from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
@@ -34,7 +34,7 @@ from vtep.ethernet import (
 from vtep.events import Event
 from vtep.fdb import Fdb, Outcome, Row, Wheel
 from vtep.options import Options
-from vtep.segments import Carried, Mirror, Segment, Segments
+from vtep.segments import Mirror, Segment, Segments, SegmentSpec
 from vtep.toobig import too_big
 from vtep.wire import (
     check_header,
@@ -58,7 +58,7 @@ class Core:
         """mirror: a faster data path's copy of the tables, if there is one."""
         self.options = options
         self.segments = Segments(mirror)
-        self.nowhere = Counters()  # of what can be given to no segment
+        self.unassigned_counters = Counters()  # of what can be given to no segment
         self.observer: Observer | None = None
         self._wheel = Wheel(options.ageing_s, mirror)
         self._overhead = overhead(options.local)
@@ -66,7 +66,7 @@ class Core:
 
     # -- set-up, by the operator
 
-    def add_segment(self, carried: Carried, now: float) -> list[Effect]:
+    def add_segment(self, carried: SegmentSpec, now: float) -> list[Effect]:
         """Carry a VNI; SegmentTaken if it, or the VLAN of the port, is in use."""
         others = tuple(remote for remote in carried.remotes if remote != self.options.local)
         table = Fdb(carried.vni, self._wheel, self.options.limit)
@@ -133,15 +133,15 @@ class Core:
 
     def _answer(self, segment: Segment, frame: bytes, now: float) -> Iterable[Effect]:
         """Resolve an address for a VM if it is known to be remote; nothing if it is not."""
-        segment.neighbours.notice(frame)
-        mac = segment.neighbours.asked_for(frame)
+        segment.neighbours.learn(frame)
+        mac = segment.neighbours.lookup_target(frame)
         row = None if mac is None else segment.fdb.lookup(mac)
         if mac is None or row is None or row.remote is None:
             return _NOTHING
         self._tell(now, events.ANSWERED, "arp_suppressed", vni=segment.vni, vlan=segment.vlan,
                    mac=mac, remote=row.remote, frame=frame)  # fmt: skip
-        answer = neighbours.answer(frame, mac)
-        return (_own_word(segment, answer),)
+        answer = arp_suppression.reply(frame, mac)
+        return (_local_reply(segment, answer),)
 
     def _send(self, segment: Segment, row: Row, frame: bytes, now: float) -> Iterable[Effect]:
         assert row.remote is not None
@@ -209,7 +209,7 @@ class Core:
         answer = too_big(frame, self.options.mtu - self._overhead - network_offset(frame))
         if answer is None:
             return _NOTHING
-        return (_own_word(segment, answer),)
+        return (_local_reply(segment, answer),)
 
     # -- from the tunnel side
 
@@ -248,7 +248,7 @@ class Core:
                 segment, DropReason.STATIC_CONFLICT, now, frame, remote=sender, sport=sport
             )
         if segment.suppress_arp:
-            segment.neighbours.notice(frame)
+            segment.neighbours.learn(frame)
         count(segment.counters.decapsulated, FLOOD if to_group else UNICAST, len(frame))
         told = None
         if self.observer is not None:
@@ -340,14 +340,14 @@ class Core:
                     count(counters.decapsulated, kind, len(effect.frame), -1)
             else:
                 count(counters.encapsulated, kind, len(effect.packet) - self._overhead, -1)
-        (segment.counters if segment else self.nowhere).drops[reason] += 1
+        (segment.counters if segment else self.unassigned_counters).drops[reason] += 1
         if effect.told is not None and self.observer is not None:
             self.observer(replace(effect.told, now=now, decision=events.DROPPED, why=reason.label))
 
     def lost(self, vni: int | None, reason: DropReason, now: float, times: int = 1) -> None:
         """An edge lost what it should have read."""
         segment = self.segments.by_vni.get(vni) if vni is not None else None
-        counters = segment.counters if segment else self.nowhere
+        counters = segment.counters if segment else self.unassigned_counters
         counters.drops[reason] += times
         self._tell(now, events.DROPPED, reason.label, vni=vni)
 
@@ -363,7 +363,7 @@ class Core:
         vni: int | None = None,
     ) -> Iterable[Effect]:
         """Count and tell; the only way out of the ladders without an effect."""
-        counters = segment.counters if segment else self.nowhere
+        counters = segment.counters if segment else self.unassigned_counters
         counters.drops[reason] += 1
         if self.observer is not None:
             vni, vlan = (segment.vni, segment.vlan) if segment else (vni, vlan)
@@ -376,6 +376,6 @@ class Core:
             self.observer(Event(now, decision, why, **details))  # type: ignore[arg-type]
 
 
-def _own_word(segment: Segment, frame: bytes) -> ToPort:
+def _local_reply(segment: Segment, frame: bytes) -> ToPort:
     """What the VTEP itself says to a VM: it came out of no tunnel, and is not counted there."""
     return ToPort(segment.port, segment.vlan, frame, segment.vni, False, None, counted=False)

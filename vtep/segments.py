@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vtep import events
+from vtep.arp_suppression import NeighbourTable
 from vtep.drops import Counters
 from vtep.effects import PortId
 from vtep.events import Event
 from vtep.fdb import Fdb, RowMirror
-from vtep.neighbours import Neighbours
 
 
 @dataclass(frozen=True)
-class Carried:
+class SegmentSpec:
     """What the operator wants of a VNI: floods go to a group, or to remotes (section 4)."""
 
     vni: int
@@ -29,7 +29,7 @@ class Carried:
 class Segment:
     """A VNI that is carried, with its table and counters."""
 
-    def __init__(self, carried: Carried, fdb: Fdb) -> None:
+    def __init__(self, carried: SegmentSpec, fdb: Fdb) -> None:
         self.vni = carried.vni
         self.port = carried.port
         self.vlan = carried.vlan
@@ -37,7 +37,7 @@ class Segment:
         self.flood_to = (carried.group,) if carried.group is not None else carried.remotes
         self.carry_tags = carried.carry_tags
         self.suppress_arp = carried.suppress_arp
-        self.neighbours = Neighbours(fdb.limit)
+        self.neighbours = NeighbourTable(fdb.limit)
         self.fdb = fdb
         self.counters = Counters()
         self.headers: dict[str, bytes] = {}  # destination -> outer header

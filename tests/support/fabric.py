@@ -19,7 +19,7 @@ from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderl
 from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
 from vtep.fdb import Row
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 VNI, VLAN, GROUP = 10, 1, "239.1.1.10"
 TRUNK = PortId(0)
@@ -85,7 +85,7 @@ class Fabric:
         **wanted: bool,
     ) -> Fabric:
         """Let some VTEPs, or all, carry a VNI; wanted: carry_tags, suppress_arp."""
-        carried = Carried(vni, TRUNK, vlan, group, **wanted)
+        carried = SegmentSpec(vni, TRUNK, vlan, group, **wanted)
         for number in on or self.cores:
             self._do(number, self.cores[number].add_segment(carried, self.now))
         return self
@@ -168,7 +168,10 @@ class Fabric:
     def drops(self, vtep: int) -> dict[tuple[int | None, DropReason], int]:
         """A VTEP's drop counters that are not zero, by VNI (None: of no VNI) and reason."""
         core = self.cores[vtep]
-        tables = {None: core.nowhere, **{v: s.counters for v, s in core.segments.by_vni.items()}}
+        tables = {
+            None: core.unassigned_counters,
+            **{v: s.counters for v, s in core.segments.by_vni.items()},
+        }
         return {
             (vni, reason): counters.drops[reason]
             for vni, counters in tables.items()

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.support.fault_tools import public, with_options
-from vtep import config, core, ecn, neighbours
+from vtep import arp_suppression, config, core, ecn
 from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect, ToPort
@@ -206,13 +206,13 @@ def joins_a_strange_group() -> None:
 
 def another_default_port() -> None:
     """Takes 8472 where the file names no port, as old kernels do."""
-    config.PORT = 8472
+    config.VXLAN_PORT = 8472
 
 
 def answers_for_the_wrong_vm() -> None:
     """Answers ARP in place of a VM with the asker's own MAC."""
-    right = neighbours.answer
-    core.neighbours.answer = lambda frame, mac: right(frame, frame[6:12])
+    right = arp_suppression.reply
+    core.arp_suppression.reply = lambda frame, mac: right(frame, frame[6:12])
 
 
 def reflects_to_the_vm() -> None:

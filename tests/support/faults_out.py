@@ -20,7 +20,7 @@ from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import Effect
 from vtep.fdb import Fdb
-from vtep.segments import Carried, Segment
+from vtep.segments import Segment, SegmentSpec
 from vtep.underlay.ipv4 import Ipv4Underlay
 
 _BROADCAST = b"\xff" * 6
@@ -69,7 +69,7 @@ def one_group_for_all() -> None:
     """Floods every VNI to the group of the first."""
     make, groups = Segment.__init__, []
 
-    def misled(self: Segment, carried: Carried, *arguments: Any) -> None:
+    def misled(self: Segment, carried: SegmentSpec, *arguments: Any) -> None:
         make(self, carried, *arguments)
         if carried.group is not None:
             groups.append(carried.group)

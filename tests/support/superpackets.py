@@ -20,18 +20,18 @@ from scapy.layers.l2 import Ether
 from topologies.conformance.wiring import run
 from topologies.lab import sandbox
 from topologies.lab.tap import INBOUND, Tap
+from vtep.batching import Batcher
 from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import PortId, ToUnderlay
 from vtep.forkserver import enter_network
 from vtep.options import Options
-from vtep.segments import Carried
-from vtep.superpacket import PacketRun
+from vtep.segments import SegmentSpec
+from vtep.udp_gso import PacketRun
 from vtep.underlay.base import Datagram, Underlay
+from vtep.underlay.gso_sender import GsoSender
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
-from vtep.underlay.segmenting import Segmenting
-from vtep.waiting import Waiting
 from vtep.wire import ones_sum
 
 VNI, PORT, MTU = 10, 4789, 1500
@@ -96,7 +96,7 @@ class _Comparison:
         self._tap = Tap("b", "eth0")
         enter_network("/run/netns/a")
         underlay = _underlay(version, _OWN[version])
-        self._sender = Segmenting(underlay, _OWN[version], PORT)
+        self._sender = GsoSender(underlay, _OWN[version], PORT)
         self._failed: list[DropReason] = []
 
     def run(self, frames: int) -> str:
@@ -136,14 +136,14 @@ class _Comparison:
 
     def _send(self, batch: list[bytes]) -> list[bytearray]:
         """Send them, by runs; the packets that they are one by one."""
-        waiting = Waiting(PacketRun(), self._alone, self._together)
+        waiting = Batcher(PacketRun(), self._alone, self._together)
         expected = []
         for frame in batch:
             whole, undone = (core.frame_from_port(PortId(0), None, frame, 0.0)
                              for core in self._cores)  # fmt: skip
             expected += [each.packet for each in whole if isinstance(each, ToUnderlay)]
             waiting.carry_out(undone)
-        waiting.hand_over()
+        waiting.flush()
         return expected
 
     def _together(self, run: list[ToUnderlay]) -> None:
@@ -201,7 +201,7 @@ def _first(found: Sequence[object], expected: Sequence[object]) -> str:
 
 def _core(version: int, checksum: bool) -> Core:
     core = Core(Options(_OWN[version], ttl=None, dscp=None, udp_checksum=checksum, mtu=MTU))
-    core.add_segment(Carried(VNI, PortId(0), None, _GROUP[version]), 0.0)
+    core.add_segment(SegmentSpec(VNI, PortId(0), None, _GROUP[version]), 0.0)
     for mac, remote in zip((_HERE, _THERE), _REMOTES[version], strict=True):
         core.set_static(VNI, bytes.fromhex(mac.replace(":", "")), remote, 0.0)
     return core

@@ -12,12 +12,12 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 
-from vtep import offload
-from vtep.batch import Batch
-from vtep.coalesce import joined
+from vtep import vnet_hdr
 from vtep.drops import DropReason
 from vtep.errors import StartError
 from vtep.ethernet import HEADER_LENGTH, tag
+from vtep.recvmmsg import ReceiveBatch
+from vtep.tcp_merge import merge
 
 Frame = tuple[int | None, bytes]  # (VLAN of the tag it bore, frame without that tag)
 
@@ -31,8 +31,8 @@ _TP_STATUS_VLAN_VALID = 0x10
 _AUX_AT = 16  # behind the header of a control message
 _AUX = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 _RECEIVE_BUFFER = 8 << 20
-_LARGEST = offload.LENGTH + 65_536 + 64
-_NO_OFFLOAD = bytes(offload.LENGTH)
+_LARGEST = vnet_hdr.LENGTH + 65_536 + 64
+_NO_OFFLOAD = bytes(vnet_hdr.LENGTH)
 _VLAN_MASK = 0x0FFF
 
 
@@ -69,7 +69,7 @@ class PacketPort:
 
     def listen(self) -> None:
         """Receive what comes in at the interface, from now on."""
-        self._batch = Batch(_LARGEST)
+        self._batch = ReceiveBatch(_LARGEST)
         self._socket.bind((self.interface, _ETH_P_ALL))
 
     def fileno(self) -> int:
@@ -83,19 +83,19 @@ class PacketPort:
                 if flags & socket.MSG_TRUNC:  # larger than an IP packet can be
                     yield DropReason.UNSUPPORTED_OFFLOAD
                     continue
-                vlan, frame = _vlan_of(control), bytes(data[offload.LENGTH :])
+                vlan, frame = _vlan_of(control), bytes(data[vnet_hdr.LENGTH :])
                 tagged = vlan == 0 or (vlan is None and frame[12:14] == b"\x81\x00")
-                if data[: offload.LENGTH] == _NO_OFFLOAD and not tagged:
+                if data[: vnet_hdr.LENGTH] == _NO_OFFLOAD and not tagged:
                     yield vlan, frame  # as most are
                 else:
-                    yield from self._finished(vlan, frame, offload.parse(data))
+                    yield from self._finished(vlan, frame, vnet_hdr.parse(data))
         except OSError as error:
             if error.errno == errno.EINVAL:  # the kernel has no words for this offload
                 yield DropReason.UNSUPPORTED_OFFLOAD
             # Else nothing waits, or the interface is down; it may come back.
 
     def _finished(
-        self, vlan: int | None, frame: bytes, left: offload.Offload
+        self, vlan: int | None, frame: bytes, left: vnet_hdr.VnetHeader
     ) -> Iterator[Frame | DropReason]:
         if vlan is None and frame[12:14] == b"\x81\x00" and len(frame) >= 18:
             vlan = int.from_bytes(frame[14:16], "big") & _VLAN_MASK
@@ -105,7 +105,7 @@ class PacketPort:
         if left.nothing:
             yield vlan, frame
             return
-        finished = offload.finish(left, frame)
+        finished = vnet_hdr.finish(left, frame)
         if finished is None:
             yield DropReason.UNSUPPORTED_OFFLOAD
             return
@@ -114,22 +114,22 @@ class PacketPort:
 
     def write(self, vlan: int | None, frame: bytes) -> DropReason | None:
         """Hand a frame over, tagged with `vlan`; the reason if it could not be."""
-        return self._hand_over(vlan, frame, offload.unfinished(frame, self.mtu))
+        return self._hand_over(vlan, frame, vnet_hdr.unfinished(frame, self.mtu))
 
     def write_run(self, vlan: int | None, frames: Sequence[bytes]) -> list[DropReason | None]:
         """Hand over the frames of one run, together if they can be; for each as `write` does."""
         fits = len(frames[0]) <= self.mtu + HEADER_LENGTH  # each by itself: cut, it must pass
-        together = joined(frames) if len(frames) > 1 and fits else None
+        together = merge(frames) if len(frames) > 1 and fits else None
         if together is None:
             return [self.write(vlan, frame) for frame in frames]
         left, whole = together
         return [self._hand_over(vlan, whole, left)] * len(frames)
 
     def _hand_over(
-        self, vlan: int | None, frame: bytes, left: offload.Offload | None
+        self, vlan: int | None, frame: bytes, left: vnet_hdr.VnetHeader | None
     ) -> DropReason | None:
         if vlan is None:
-            parts = [_NO_OFFLOAD if left is None else offload.pack(left), frame]
+            parts = [_NO_OFFLOAD if left is None else vnet_hdr.pack(left), frame]
         else:
             parts = [_tagged(left), frame[:12], tag(vlan), frame[12:]]
         try:
@@ -151,12 +151,14 @@ class PacketPort:
         self._socket.close()
 
 
-def _tagged(left: offload.Offload | None) -> bytes:
+def _tagged(left: vnet_hdr.VnetHeader | None) -> bytes:
     """The offload header of a frame whose headers a tag moves by four bytes."""
     if left is None:
         return _NO_OFFLOAD
     length = left.header_length + 4 if left.header_length else 0
-    return offload.pack(left._replace(header_length=length, checksum_start=left.checksum_start + 4))
+    return vnet_hdr.pack(
+        left._replace(header_length=length, checksum_start=left.checksum_start + 4)
+    )
 
 
 def _vlan_of(control: memoryview) -> int | None:

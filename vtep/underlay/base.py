@@ -17,10 +17,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from vtep.batch import Batch
 from vtep.drops import DropReason
 from vtep.errors import StartError
-from vtep.superpacket import datagrams
+from vtep.recvmmsg import ReceiveBatch
+from vtep.udp_gso import split_datagrams
 
 # (sender, source port, came to a group, traffic class, payload)
 Datagram = tuple[str, int, bool, int, bytes]
@@ -71,7 +71,7 @@ class Underlay(ABC):
         self._bind(port)
         self._holders: list[socket.socket] = []
         self.joined: dict[str, socket.socket] = {}
-        self._batch = Batch(_LARGEST)
+        self._batch = ReceiveBatch(_LARGEST)
         self._texts: dict[bytes, str] = {}  # addresses of senders
         self._lost = 0  # datagrams, as told so far
 
@@ -184,7 +184,7 @@ class Underlay(ABC):
                 if not size:
                     yield sender, sport, to_group, octet, bytes(data)
                     continue
-                for datagram in datagrams(data, size):
+                for datagram in split_datagrams(data, size):
                     yield sender, sport, to_group, octet, datagram
         except OSError:
             return  # nothing waits, or an ICMP error of an earlier packet; reading it cleared it

@@ -22,7 +22,7 @@ from vtep.effects import Effect, JoinGroup, LeaveGroup
 from vtep.errors import StartError
 from vtep.fastpath.choice import Choice
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 GROUP = "239.1.1.10"
@@ -39,7 +39,7 @@ class FakeVtep:
         self.groups: set[str] = set()
         self.full = False
         self.stopped = False
-        self.carry_out(self.core.add_segment(Carried(10, TRUNK, 1, GROUP), 0.0))
+        self.carry_out(self.core.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0))
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -96,7 +96,7 @@ def test_ready(asker: Asker) -> None:
 
 
 def test_fdb_shows_local_learned_and_static_rows_in_order(vtep: FakeVtep, asker: Asker) -> None:
-    vtep.core.add_segment(Carried(5, TRUNK, None, GROUP), 0.0)
+    vtep.core.add_segment(SegmentSpec(5, TRUNK, None, GROUP), 0.0)
     vtep.send(frames.plain(C))
     vtep.hear(HV2, frames.plain(B))
     vtep.core.set_static(5, mac(A), HV3, time.monotonic())
@@ -113,7 +113,7 @@ def test_fdb_shows_local_learned_and_static_rows_in_order(vtep: FakeVtep, asker:
 
 def test_a_local_row_without_a_vlan_shows_its_port(vtep: FakeVtep, asker: Asker) -> None:
     vtep.core.remove_segment(10, 0.0)
-    vtep.core.add_segment(Carried(10, TRUNK, None, GROUP), 0.0)
+    vtep.core.add_segment(SegmentSpec(10, TRUNK, None, GROUP), 0.0)
     vtep.core.frame_from_port(TRUNK, None, frames.plain(A), 0.0)
     assert asker.result("fdb")[0]["port"] == "trunk0"
 
@@ -128,14 +128,14 @@ def test_stats_are_one_row_a_vni_and_one_for_what_has_none(vtep: FakeVtep, asker
     vtep.send(frames.arp_request())
     vtep.hear(HV2, frames.arp_reply())
     vtep.hear(HV2, b"", vni=99)
-    ten, nowhere = asker.result("stats")
+    ten, unassigned_counters = asker.result("stats")
     assert (ten["hypervisor"], ten["vni"]) == ("hv1", 10)
     assert ten["encapsulated"]["flood"] == ten["decapsulated"]["flood"] == {
         "packets": 1, "bytes": 42,
     }  # fmt: skip
     assert set(ten["drops"]) == {reason.label for reason in DropReason}
     assert not any(ten["drops"].values())
-    assert nowhere["vni"] is None and nowhere["drops"]["unknown_vni"] == 1
+    assert unassigned_counters["vni"] is None and unassigned_counters["drops"]["unknown_vni"] == 1
 
 
 # -- changing

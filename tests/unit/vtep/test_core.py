@@ -11,7 +11,7 @@ from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import JoinGroup, LeaveGroup
 from vtep.options import Options
-from vtep.segments import Carried, SegmentTaken
+from vtep.segments import SegmentSpec, SegmentTaken
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 STRANGER = "02:00:00:00:00:77"
@@ -33,8 +33,8 @@ def shown(fabric: Fabric, vtep: int, vni: int = VNI) -> dict[str, tuple[int, int
 
 def test_the_first_segment_joins_and_the_last_leaves_a_shared_group() -> None:
     core = Core(Options(local=HV1))
-    assert core.add_segment(Carried(10, TRUNK, 1, GROUP), 0.0) == [JoinGroup(GROUP)]
-    assert core.add_segment(Carried(20, TRUNK, 2, GROUP), 0.0) == []
+    assert core.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0) == [JoinGroup(GROUP)]
+    assert core.add_segment(SegmentSpec(20, TRUNK, 2, GROUP), 0.0) == []
     assert core.remove_segment(10, 0.0) == []
     assert core.remove_segment(20, 0.0) == [LeaveGroup(GROUP)]
 
@@ -42,7 +42,7 @@ def test_the_first_segment_joins_and_the_last_leaves_a_shared_group() -> None:
 def test_a_segment_that_clashes_changes_nothing() -> None:
     fabric = Fabric(1).carry()
     with pytest.raises(SegmentTaken):
-        fabric.cores[1].add_segment(Carried(20, TRUNK, 1, "239.9.9.9"), 0.0)
+        fabric.cores[1].add_segment(SegmentSpec(20, TRUNK, 1, "239.9.9.9"), 0.0)
     assert list(fabric.cores[1].segments.by_vni) == [VNI]
     assert fabric.told(1) == ["joined vni_added"]
 

@@ -9,7 +9,7 @@ from vtep.constants import LARGEST_PACKET
 from vtep.core import Core
 from vtep.effects import PortId, ToUnderlay
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 from vtep.wire import OUTER_LENGTH
 
 GROUP, TRUNK = "239.1.1.10", PortId(0)
@@ -17,7 +17,7 @@ GROUP, TRUNK = "239.1.1.10", PortId(0)
 
 def core(mtu: int = 1600) -> Core:
     made = Core(Options(local="192.0.2.11", mtu=mtu))
-    made.add_segment(Carried(10, TRUNK, 1, GROUP), 0.0)
+    made.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0)
     return made
 
 

@@ -94,7 +94,7 @@ def all_counters(fabric: Fabric) -> dict[str, int]:
         else:
             flat[path] = value
 
-    walk("None", core.nowhere.as_json())
+    walk("None", core.unassigned_counters.as_json())
     for vni, segment in core.segments.by_vni.items():
         walk(str(vni), segment.counters.as_json())
     return flat

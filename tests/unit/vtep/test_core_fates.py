@@ -9,14 +9,14 @@ from vtep.drops import DropReason
 from vtep.effects import PortId, ToPort, ToUnderlay
 from vtep.events import Event
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 TRUNK, REMOTE = PortId(0), "192.0.2.12"
 
 
 def watched() -> tuple[Core, list[Event]]:
     core, told = Core(Options(local="192.0.2.11")), []
-    core.add_segment(Carried(10, TRUNK, 1, "239.1.1.10"), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, 1, "239.1.1.10"), 0.0)
     core.observer = told.append
     return core, told
 
@@ -68,7 +68,7 @@ def test_what_failed_after_its_vni_went_is_still_counted() -> None:
     effect = sent(core)
     core.remove_segment(10, 0.0)
     core.failed(effect, DropReason.UNDERLAY_BUSY, 1.0)
-    assert core.nowhere.drops[DropReason.UNDERLAY_BUSY] == 1
+    assert core.unassigned_counters.drops[DropReason.UNDERLAY_BUSY] == 1
 
 
 def test_without_an_observer_an_effect_has_nothing_to_tell() -> None:

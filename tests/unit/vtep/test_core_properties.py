@@ -99,7 +99,10 @@ def test_a_vtep_is_never_its_own_remote_and_rows_are_where_frames_came_from(
 def total(fabric: Fabric, vtep: int) -> int:
     """Everything that VTEP has counted as a frame's fate."""
     core = fabric.cores[vtep]
-    counters = [core.nowhere, *(segment.counters for segment in core.segments.by_vni.values())]
+    counters = [
+        core.unassigned_counters,
+        *(segment.counters for segment in core.segments.by_vni.values()),
+    ]
     forwarded = [way for each in counters for way in (each.encapsulated, each.decapsulated)]
     return sum(sum(each.drops) for each in counters) + sum(
         way[UNICAST] + way[FLOOD] for way in forwarded

@@ -13,7 +13,7 @@ from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import PortId, ToPort, ToUnderlay
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 TRUNK = PortId(0)
 REMOTES = ("192.0.2.12", "192.0.2.13")
@@ -21,7 +21,7 @@ REMOTES = ("192.0.2.12", "192.0.2.13")
 
 def prepared(**options: object) -> Core:
     core = Core(Options("192.0.2.11", **options))
-    core.add_segment(Carried(10, TRUNK, 1, None, remotes=REMOTES), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, 1, None, remotes=REMOTES), 0.0)
     return core
 
 
@@ -73,7 +73,7 @@ def test_ttl_and_class_are_fixed_or_the_inner_packets(
 
 def test_over_ipv6_the_packet_is_whole_and_its_checksum_right() -> None:
     core = Core(Options("2001:db8::11", ttl=9, udp_checksum=True))
-    core.add_segment(Carried(10, TRUNK, 1, "ff05::10"), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, 1, "ff05::10"), 0.0)
     (effect,) = core.frame_from_port(TRUNK, 1, arp_request(), 0.0)
     assert isinstance(effect, ToUnderlay)
     sent = IPv6(bytes(effect.packet))
@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_answered_at_the_port_unless_it_is_not_wanted() -> 
 
 def test_its_own_address_may_be_in_the_list_and_is_left_out() -> None:
     core = Core(Options("192.0.2.11"))
-    core.add_segment(Carried(10, TRUNK, 1, None, remotes=("192.0.2.11", *REMOTES)), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, 1, None, remotes=("192.0.2.11", *REMOTES)), 0.0)
     sent = core.frame_from_port(TRUNK, 1, arp_request(), 0.0)
     assert [effect.destination for effect in sent] == list(REMOTES)
 
@@ -103,7 +103,7 @@ def test_its_own_address_may_be_in_the_list_and_is_left_out() -> None:
 @pytest.mark.parametrize("tags", [(), (7,), (7, 8)])
 def test_the_vm_is_told_what_fits_with_the_tags_that_are_carried(tags: tuple[int, ...]) -> None:
     core = Core(Options("192.0.2.11", mtu=1500))
-    core.add_segment(Carried(10, TRUNK, None, "239.1.1.10", carry_tags=True), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, None, "239.1.1.10", carry_tags=True), 0.0)
     (told,) = core.frame_from_port(TRUNK, None, tagged(tcp(payload=bytes(1460)), *tags), 0.0)
     assert isinstance(told, ToPort)
     assert Ether(told.frame)[ICMP].nexthopmtu == 1450 - 4 * len(tags)

@@ -26,7 +26,7 @@ from vtep.core import Core
 from vtep.effects import Effect, PortId, ToPort, ToUnderlay
 from vtep.events import AGED, ANSWERED, DELIVERED, DROPPED, FLOODED, SENT
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 TRUNK, ACCESS = PortId(0), PortId(1)
 VNIS = {10: (TRUNK, 1), 11: (TRUNK, 2), 12: (ACCESS, None)}
@@ -46,7 +46,8 @@ def vtep(now: float) -> Core:
     core = Core(Options("192.0.2.11", limit=LIMIT, ageing_s=30, mtu=1600))
     for vni, (port, vlan) in VNIS.items():
         core.add_segment(
-            Carried(vni, port, vlan, f"239.1.1.{vni}", carry_tags=vni == 12, suppress_arp=True), now
+            SegmentSpec(vni, port, vlan, f"239.1.1.{vni}", carry_tags=vni == 12, suppress_arp=True),
+            now,
         )
     core.set_static(10, STATIC, "192.0.2.12", now)
     return core
@@ -83,7 +84,7 @@ def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterato
 
 def counted(core: Core) -> int:
     """How many inputs the counters tell of: sent, delivered, dropped, or answered here."""
-    all_of_them = [core.nowhere, *(s.counters for s in core.segments.by_vni.values())]
+    all_of_them = [core.unassigned_counters, *(s.counters for s in core.segments.by_vni.values())]
     return sum(
         sum(each.drops) + sum(way[kind] for way in (each.encapsulated, each.decapsulated)
                               for kind in (0, 2))

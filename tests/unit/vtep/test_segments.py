@@ -6,14 +6,14 @@ import pytest
 
 from vtep.effects import PortId
 from vtep.fdb import Fdb, Wheel
-from vtep.segments import Carried, Segment, Segments, SegmentTaken
+from vtep.segments import Segment, Segments, SegmentSpec, SegmentTaken
 
 G1, G2 = "239.1.1.1", "239.1.1.2"
 TRUNK, ACCESS = PortId(0), PortId(1)
 
 
 def segment(vni: int, vlan: int | None, port: PortId = TRUNK, group: str = G1) -> Segment:
-    return Segment(Carried(vni, port, vlan, group), Fdb(vni, Wheel(300.0), 10))
+    return Segment(SegmentSpec(vni, port, vlan, group), Fdb(vni, Wheel(300.0), 10))
 
 
 def segments(*each: Segment) -> Segments:

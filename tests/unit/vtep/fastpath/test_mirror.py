@@ -17,7 +17,7 @@ from vtep.fastpath import layout
 from vtep.fastpath.mirror import KernelMirror, Maps, Numbers, PortPlace
 from vtep.fastpath.table import Table
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 BROADCAST = b"\xff" * 6
 LOCAL = "192.0.2.1"
@@ -80,7 +80,7 @@ class FollowsTheCore(RuleBasedStateMachine):
     @rule(vni=vnis)
     def add(self, vni: int) -> None:
         if vni not in self.core.segments.by_vni:
-            self.core.add_segment(Carried(vni, TRUNK, vni, f"239.1.1.{vni}"), self.now)
+            self.core.add_segment(SegmentSpec(vni, TRUNK, vni, f"239.1.1.{vni}"), self.now)
 
     @rule(vni=vnis)
     def remove(self, vni: int) -> None:
@@ -141,7 +141,7 @@ def carrying(trusted: frozenset[str] = frozenset()) -> tuple[Core, Kernel]:
     options = Options(local=LOCAL, ageing_s=10.0, trusted=trusted)
     kernel = Kernel(options)
     core = Core(options, kernel.mirror)
-    core.add_segment(Carried(10, TRUNK, 1, "239.1.1.10"), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, 1, "239.1.1.10"), 0.0)
     return core, kernel
 
 

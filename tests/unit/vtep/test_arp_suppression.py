@@ -9,8 +9,8 @@ from scapy.layers.l2 import ARP, Ether
 
 from tests.support.fabric import Fabric
 from tests.support.frames import A, B, arp_reply, arp_request, mac
+from vtep.arp_suppression import NeighbourTable, reply
 from vtep.events import ANSWERED
-from vtep.neighbours import Neighbours, answer
 
 IP6 = {A: "2001:db8::a", B: "2001:db8::b"}
 
@@ -28,18 +28,18 @@ def advertisement() -> bytes:
 
 
 def test_an_arp_request_is_answered_as_its_target_would() -> None:
-    known = Neighbours(100)
-    assert known.asked_for(arp_request()) is None
-    known.notice(arp_reply())
-    assert known.asked_for(arp_request()) == mac(B)
-    assert Ether(answer(arp_request(), mac(B)))[ARP] == Ether(arp_reply())[ARP]
+    known = NeighbourTable(100)
+    assert known.lookup_target(arp_request()) is None
+    known.learn(arp_reply())
+    assert known.lookup_target(arp_request()) == mac(B)
+    assert Ether(reply(arp_request(), mac(B)))[ARP] == Ether(arp_reply())[ARP]
 
 
 def test_a_solicitation_is_answered_as_its_target_would() -> None:
-    known = Neighbours(100)
-    known.notice(advertisement())
-    assert known.asked_for(solicitation()) == mac(B)
-    made = Ether(answer(solicitation(), mac(B)))
+    known = NeighbourTable(100)
+    known.learn(advertisement())
+    assert known.lookup_target(solicitation()) == mac(B)
+    made = Ether(reply(solicitation(), mac(B)))
     assert (made.src, made.dst, made[IPv6].src, made[IPv6].dst) == (B, A, IP6[B], IP6[A])
     assert (made[ICMPv6ND_NA].S, made[ICMPv6ND_NA].O, made[ICMPv6NDOptDstLLAddr].lladdr) == (
         1,
@@ -52,10 +52,10 @@ def test_a_solicitation_is_answered_as_its_target_would() -> None:
 
 
 def test_probes_and_announcements_are_for_everyone() -> None:
-    known = Neighbours(100)
-    known.notice(arp_reply())
-    assert known.asked_for(arp_request(sender="0.0.0.0")) is None
-    assert known.asked_for(arp_request(sender="10.0.0.2", target="10.0.0.2")) is None
+    known = NeighbourTable(100)
+    known.learn(arp_reply())
+    assert known.lookup_target(arp_request(sender="0.0.0.0")) is None
+    assert known.lookup_target(arp_request(sender="10.0.0.2", target="10.0.0.2")) is None
 
 
 def test_a_vtep_answers_for_a_remote_vm_only_where_it_is_told_to() -> None:
@@ -71,6 +71,6 @@ def test_a_vtep_answers_for_a_remote_vm_only_where_it_is_told_to() -> None:
 
 @given(st.binary(max_size=100))
 def test_no_bytes_raise(frame: bytes) -> None:
-    known = Neighbours(100)
-    known.notice(frame)
-    known.asked_for(frame)
+    known = NeighbourTable(100)
+    known.learn(frame)
+    known.lookup_target(frame)

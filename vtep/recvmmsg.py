@@ -42,7 +42,7 @@ class _Memory:
         return self._address + part * self._length
 
 
-class Batch:
+class ReceiveBatch:
     """Room for so many messages of so many bytes each."""
 
     def __init__(self, length: int, messages: int = BATCH) -> None:

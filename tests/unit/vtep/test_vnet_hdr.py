@@ -16,23 +16,23 @@ from scapy.utils import checksum
 
 from tests.support import frames
 from tests.support.frames import A_IP, A_IP6, B_IP, B_IP6, A, B, tagged
-from vtep.offload import LENGTH, Offload, finish, parse
+from vtep.vnet_hdr import LENGTH, VnetHeader, finish, parse
 
 NEEDS_CHECKSUM = 1
 TCPV4, UFO, TCPV6, UDP_L4, ECN = 1, 3, 4, 5, 0x80
 Make = Callable[..., bytes]
-NO_WORK = Offload(0, 0, 0, 0, 0, 0)
+NO_WORK = VnetHeader(0, 0, 0, 0, 0, 0)
 
 
-def offload(kind: int, size: int, frame: bytes, tags: int = 0) -> Offload:
+def offload(kind: int, size: int, frame: bytes, tags: int = 0) -> VnetHeader:
     """The header that the kernel gives with a super-frame of a known layout."""
     ipv6 = frame[12 + 4 * tags : 14 + 4 * tags] == b"\x86\xdd"
     start = 14 + 4 * tags + (40 if ipv6 else 20)
     place = 6 if kind & ~ECN == UDP_L4 else 16
-    return Offload(NEEDS_CHECKSUM, kind, 0, size, start, place)
+    return VnetHeader(NEEDS_CHECKSUM, kind, 0, size, start, place)
 
 
-def finished(left: Offload, frame: bytes) -> list[bytes]:
+def finished(left: VnetHeader, frame: bytes) -> list[bytes]:
     pieces = finish(left, frame)
     assert pieces is not None
     return pieces
@@ -72,7 +72,7 @@ def with_partial_sum(frame: bytes, start: int, offset: int, pseudo: bytes) -> by
 def test_the_header_is_virtio_net_hdr() -> None:
     header = struct.pack("=BBHHHH", 1, 0x81, 54, 1448, 34, 16)
     assert len(header) == LENGTH
-    assert parse(header) == Offload(1, 0x81, 54, 1448, 34, 16)
+    assert parse(header) == VnetHeader(1, 0x81, 54, 1448, 34, 16)
     assert not parse(header).nothing
     assert parse(bytes(LENGTH)).nothing
     assert parse(bytes((2,)) + bytes(9)).nothing, "2: the checksum is right already"
@@ -102,20 +102,20 @@ def test_a_partial_checksum_is_completed(
     pseudo = addresses + struct.pack("!HH", protocol, len(right) - start)
     partial = with_partial_sum(right, start, offset, pseudo)
     assert partial != right
-    work = Offload(NEEDS_CHECKSUM, 0, 0, 0, start + 4 * tags, offset)
+    work = VnetHeader(NEEDS_CHECKSUM, 0, 0, 0, start + 4 * tags, offset)
     vlans = (5,) * tags
     assert finished(work, tagged(partial, *vlans)) == [tagged(right, *vlans)]
 
 
 def test_a_checksum_that_comes_to_zero_is_written_as_all_ones() -> None:
     frame = bytes(14) + b"\xff\xfe\x00\x01"
-    (done,) = finished(Offload(NEEDS_CHECKSUM, 0, 0, 0, 14, 2), frame)
+    (done,) = finished(VnetHeader(NEEDS_CHECKSUM, 0, 0, 0, 14, 2), frame)
     assert done[16:] == b"\xff\xff"
 
 
 @pytest.mark.parametrize(("start", "offset"), [(59, 0), (0, 59), (34, 26), (65535, 65535)])
 def test_a_checksum_beyond_the_frame_is_refused(start: int, offset: int) -> None:
-    assert finish(Offload(NEEDS_CHECKSUM, 0, 0, 0, start, offset), bytes(60)) is None
+    assert finish(VnetHeader(NEEDS_CHECKSUM, 0, 0, 0, start, offset), bytes(60)) is None
 
 
 # -- TCP
@@ -168,7 +168,7 @@ def test_tcp_and_ip_options_are_in_every_segment() -> None:
     timestamps = [("NOP", None), ("NOP", None), ("Timestamp", (5, 6))]
     head = IP(src=A_IP, dst=B_IP, options=[IPOption_NOP()] * 4) / TCP(flags="A", options=timestamps)
     frame = bytes(Ether(src=A, dst=B) / head / Raw(b"x" * 250))
-    left = Offload(NEEDS_CHECKSUM, TCPV4, 0, 100, 14 + 24, 16)
+    left = VnetHeader(NEEDS_CHECKSUM, TCPV4, 0, 100, 14 + 24, 16)
     pieces = finished(left, frame)
     assert [piece.hex() for piece in pieces] == [with_fresh_sums(piece).hex() for piece in pieces]
     assert all(Ether(piece)[TCP].options == timestamps for piece in pieces)
@@ -178,7 +178,7 @@ def test_tcp_and_ip_options_are_in_every_segment() -> None:
 def test_extension_headers_count_in_the_length() -> None:
     head = IPv6(src=A_IP6, dst=B_IP6) / IPv6ExtHdrDestOpt() / TCP(flags="A")
     frame = bytes(Ether(src=A, dst=B) / head / Raw(b"x" * 250))
-    pieces = finished(Offload(NEEDS_CHECKSUM, TCPV6, 0, 100, 14 + 48, 16), frame)
+    pieces = finished(VnetHeader(NEEDS_CHECKSUM, TCPV6, 0, 100, 14 + 48, 16), frame)
     assert [piece.hex() for piece in pieces] == [with_fresh_sums(piece).hex() for piece in pieces]
     assert len(pieces) == 3
 
@@ -246,7 +246,7 @@ def patched(frame: bytes, at: int, value: int) -> bytes:
         (LEFT6._replace(segment_size=65_535), GOOD6 + bytes(65_000)),
     ],
 )
-def test_what_does_not_hold_together_is_refused(left: Offload, frame: bytes) -> None:
+def test_what_does_not_hold_together_is_refused(left: VnetHeader, frame: bytes) -> None:
     assert finish(left, frame) is None
 
 
@@ -255,14 +255,14 @@ words = st.one_of(st.integers(0, 90), st.integers(0, 0xFFFF))
 
 @settings(max_examples=300)
 @given(
-    st.builds(Offload, st.integers(0, 255), st.sampled_from([0, 1, 3, 4, 5, 0x81, 0x84, 255]),
+    st.builds(VnetHeader, st.integers(0, 255), st.sampled_from([0, 1, 3, 4, 5, 0x81, 0x84, 255]),
               words, words, words, words),
     st.sampled_from([GOOD[:200], GOOD6[:200], tagged(GOOD, 5)[:200], b""]),
     st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=4),
     st.binary(max_size=100),
 )  # fmt: skip
 def test_no_header_and_no_frame_raise(
-    left: Offload, frame: bytes, patches: list[tuple[int, int]], rest: bytes
+    left: VnetHeader, frame: bytes, patches: list[tuple[int, int]], rest: bytes
 ) -> None:
     for at, value in patches:
         frame = patched(frame, at, value) if at < len(frame) else frame

@@ -22,7 +22,7 @@ _NO_ADDRESS = bytes(4)
 _SOLICITED_OVERRIDE = 0x60000000
 
 
-class Neighbours:
+class NeighbourTable:
     """Which IP address has which MAC, in one segment."""
 
     def __init__(self, limit: int) -> None:
@@ -30,7 +30,7 @@ class Neighbours:
         self._limit = limit
         self._macs: dict[bytes, bytes] = {}
 
-    def notice(self, frame: bytes) -> None:
+    def learn(self, frame: bytes) -> None:
         """Remember what a frame says of its sender."""
         said = _arp_sender(frame) or _nd_sender(frame)
         if said is not None and (said[0] in self._macs or len(self._macs) < self._limit):
@@ -40,13 +40,13 @@ class Neighbours:
         """How many addresses are remembered."""
         return len(self._macs)
 
-    def asked_for(self, frame: bytes) -> bytes | None:
+    def lookup_target(self, frame: bytes) -> bytes | None:
         """The remembered MAC of the address that a frame asks for; None if it asks for none."""
         target = _arp_target(frame) or _nd_target(frame)
         return None if target is None else self._macs.get(target)
 
 
-def answer(frame: bytes, mac: bytes) -> bytes:
+def reply(frame: bytes, mac: bytes) -> bytes:
     """The answer to a request, as the station with that MAC would give it."""
     at = network_offset(frame)
     head = frame[6:12] + mac + frame[12:at]

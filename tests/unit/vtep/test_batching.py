@@ -8,8 +8,8 @@ from typing import TypeGuard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vtep.batching import Batcher
 from vtep.effects import Effect, JoinGroup, ToUnderlay
-from vtep.waiting import Waiting
 
 
 class Alike:
@@ -39,12 +39,12 @@ def packet(destination: str) -> ToUnderlay:
 
 def carried_out(effects: Iterable[Effect]) -> list[list[Effect]]:
     done: list[list[Effect]] = []
-    waiting = Waiting(
+    waiting = Batcher(
         Alike(), lambda alone: done.append(list(alone)), lambda run: done.append([*run])
     )
     for effect in effects:
         waiting.carry_out([effect])
-    waiting.hand_over()
+    waiting.flush()
     return done
 
 

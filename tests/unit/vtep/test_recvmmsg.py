@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vtep.batch import BATCH, Batch
+from vtep.recvmmsg import BATCH, ReceiveBatch
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -19,13 +19,13 @@ def pair() -> Iterator[Pair]:
         yield one, other
 
 
-def read(batch: Batch, receiver: socket.socket) -> list[tuple[bytes, int]]:
+def read(batch: ReceiveBatch, receiver: socket.socket) -> list[tuple[bytes, int]]:
     """What waits, with its flags."""
     return [(bytes(data), flags) for data, _, _, flags in batch.receive(receiver.fileno())]
 
 
 def test_messages_come_whole_and_in_order(pair: Pair) -> None:
-    batch = Batch(100, messages=4)
+    batch = ReceiveBatch(100, messages=4)
     for sent in ([b"a" * 100, b"", b"c"], [b"d" * 7]):  # places are used again
         for each in sent:
             pair[0].send(each)
@@ -33,7 +33,7 @@ def test_messages_come_whole_and_in_order(pair: Pair) -> None:
 
 
 def test_what_has_no_room_waits_for_the_next_call(pair: Pair) -> None:
-    batch = Batch(10, messages=2)
+    batch = ReceiveBatch(10, messages=2)
     for number in range(3):
         pair[0].send(bytes((number,)))
     assert read(batch, pair[1]) == [(b"\0", 0), (b"\1", 0)]
@@ -42,17 +42,17 @@ def test_what_has_no_room_waits_for_the_next_call(pair: Pair) -> None:
 
 def test_what_is_too_long_is_marked(pair: Pair) -> None:
     pair[0].send(b"x" * 11)
-    assert read(Batch(10), pair[1]) == [(b"x" * 10, socket.MSG_TRUNC)]
+    assert read(ReceiveBatch(10), pair[1]) == [(b"x" * 10, socket.MSG_TRUNC)]
 
 
 def test_where_nothing_waits_nothing_is_read(pair: Pair) -> None:
     with pytest.raises(BlockingIOError):
-        read(Batch(10), pair[1])
+        read(ReceiveBatch(10), pair[1])
 
 
 def test_an_error_of_the_socket_is_told(pair: Pair) -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
-        list(Batch(10).receive(-1))
+        list(ReceiveBatch(10).receive(-1))
 
 
 def test_addresses_and_control_data_come_along() -> None:
@@ -63,7 +63,7 @@ def test_addresses_and_control_data_come_along() -> None:
             sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x28)
             for _ in range(BATCH):
                 sender.sendto(b"x", receiver.getsockname())
-            found = list(Batch(10).receive(receiver.fileno()))
+            found = list(ReceiveBatch(10).receive(receiver.fileno()))
             sport = sender.getsockname()[1]
     assert len(found) == BATCH
     for _, name, control, _ in found:

@@ -64,7 +64,7 @@ class PacketRun:
         self._first = None
 
 
-def datagrams(payload: memoryview, size: int) -> Iterator[bytes]:
+def split_datagrams(payload: memoryview, size: int) -> Iterator[bytes]:
     """The datagrams of which a super-packet came; size: of each but the last, by the kernel."""
     if not 0 < size < len(payload):
         yield bytes(payload)

@@ -26,7 +26,7 @@ _TCP, _UDP = 6, 17
 _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
 
-class Offload(NamedTuple):
+class VnetHeader(NamedTuple):
     """What is left to do with a frame."""
 
     flags: int
@@ -42,17 +42,17 @@ class Offload(NamedTuple):
         return not (self.flags & NEEDS_CHECKSUM or self.gso_type)
 
 
-def parse(header: bytes | memoryview) -> Offload:
+def parse(header: bytes | memoryview) -> VnetHeader:
     """Read the ten bytes."""
-    return Offload(*_HEADER.unpack_from(header))
+    return VnetHeader(*_HEADER.unpack_from(header))
 
 
-def pack(offload: Offload) -> bytes:
+def pack(offload: VnetHeader) -> bytes:
     """Write the ten bytes."""
     return _HEADER.pack(*offload)
 
 
-def finish(offload: Offload, frame: bytes) -> list[bytes] | None:
+def finish(offload: VnetHeader, frame: bytes) -> list[bytes] | None:
     """The frames as they go on the wire; None where the work is of an unknown or broken kind."""
     kind = offload.gso_type & ~_GSO_ECN
     if kind == _GSO_NONE:
@@ -61,7 +61,7 @@ def finish(offload: Offload, frame: bytes) -> list[bytes] | None:
     return None if layout is None else layout.cut(offload.segment_size)
 
 
-def _complete(offload: Offload, frame: bytes) -> list[bytes] | None:
+def _complete(offload: VnetHeader, frame: bytes) -> list[bytes] | None:
     """Complete a checksum: the sender has put that of the pseudo-header in its place."""
     start = offload.checksum_start
     place = start + offload.checksum_offset
@@ -88,7 +88,7 @@ class _Layout:
         self.tcp = kind != _GSO_UDP
 
     @classmethod
-    def find(cls, offload: Offload, frame: bytes, kind: int) -> _Layout | None:
+    def find(cls, offload: VnetHeader, frame: bytes, kind: int) -> _Layout | None:
         """Work out the layout; None if it does not hold together."""
         network = network_offset(frame)
         transport = offload.checksum_start
@@ -157,7 +157,7 @@ class _Layout:
         return ones_sum(self.frame[start:end]) + (6 if self.tcp else 17) + length
 
 
-def unfinished(frame: bytes, mtu: int) -> Offload | None:
+def unfinished(frame: bytes, mtu: int) -> VnetHeader | None:
     """What a frame out of a tunnel still lacks: a checksum, or the cutting; None if nothing.
 
     Between VTEPs of one machine nobody computes inner checksums or cuts super-frames: virtual
@@ -176,7 +176,7 @@ def unfinished(frame: bytes, mtu: int) -> Offload | None:
     pseudo = (ones_sum(addresses) + protocol + end - transport) % 0xFFFF
     if _SHORT.unpack_from(frame, transport + offset)[0] % 0xFFFF != pseudo:
         return None
-    left = Offload(NEEDS_CHECKSUM, _GSO_NONE, 0, 0, transport, offset)
+    left = VnetHeader(NEEDS_CHECKSUM, _GSO_NONE, 0, 0, transport, offset)
     if end - network <= mtu or protocol != _TCP:
         return left
     payload = transport + (frame[transport + 12] >> 4) * 4

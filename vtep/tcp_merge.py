@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from vtep.constants import LARGEST_PACKET
 from vtep.effects import Effect, ToPort
-from vtep.offload import NEEDS_CHECKSUM, TCPV4, TCPV6, Offload
+from vtep.vnet_hdr import NEEDS_CHECKSUM, TCPV4, TCPV6, VnetHeader
 from vtep.wire import ones_sum
 
 _SHORT = struct.Struct("!H")
@@ -80,7 +80,7 @@ def _same_network(before: bytes, frame: bytes, at: int) -> bool:
     return before[20:24] == frame[20:24] and before[26:38] == frame[26:38]
 
 
-class Run:
+class TcpRun:
     """Frames that follow one another, until one does not."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class PortRun:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._run = Run()
+        self._run = TcpRun()
         self._first: ToPort | None = None
 
     def may_begin(self, effect: Effect) -> TypeGuard[ToPort]:
@@ -134,7 +134,7 @@ class PortRun:
         self._run.end()
 
 
-def joined(frames: Sequence[bytes]) -> tuple[Offload, bytes] | None:
+def merge(frames: Sequence[bytes]) -> tuple[VnetHeader, bytes] | None:
     """One super-frame of two or more frames of a run; None if a checksum among them is wrong."""
     first = frames[0]
     at = _transport(first)
@@ -145,7 +145,7 @@ def joined(frames: Sequence[bytes]) -> tuple[Offload, bytes] | None:
     whole[at + 13] = frames[-1][at + 13]
     _set_lengths(whole, at)
     kind = TCPV4 if at == _IPV4_TRANSPORT else TCPV6
-    return Offload(NEEDS_CHECKSUM, kind, payload, len(first) - payload, at, 16), bytes(whole)
+    return VnetHeader(NEEDS_CHECKSUM, kind, payload, len(first) - payload, at, 16), bytes(whole)
 
 
 def _is_right(frame: bytes, at: int) -> bool:

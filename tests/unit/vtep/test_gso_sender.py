@@ -14,10 +14,10 @@ from vtep import agent
 from vtep.config import parse
 from vtep.drops import DropReason
 from vtep.underlay.base import Underlay
-from vtep.underlay.segmenting import Segmenting, kernel_segments
+from vtep.underlay.gso_sender import GsoSender, kernel_supports_gso
 from vtep.wire import complete_checksum, encapsulate, outer_header
 
-pytestmark = pytest.mark.skipif(not kernel_segments(), reason="this kernel cuts no UDP")
+pytestmark = pytest.mark.skipif(not kernel_supports_gso(), reason="this kernel cuts no UDP")
 
 LOOPBACK = "127.0.0.1"
 _TTL, _TOS = 9, 0x28
@@ -74,7 +74,7 @@ class Bed:
     def __init__(self, receiver: socket.socket) -> None:
         self.receiver, self.underlay = receiver, Loopback()
         self.port = receiver.getsockname()[1]
-        self.segmenting = Segmenting(cast(Underlay, cast(Any, self.underlay)), LOOPBACK, self.port)
+        self.segmenting = GsoSender(cast(Underlay, cast(Any, self.underlay)), LOOPBACK, self.port)
         self._header = outer_header(LOOPBACK, LOOPBACK, 10, _TTL, self.port)
 
     def packets(self, sport: int, number: int, size: int = 60) -> list[bytearray]:
@@ -225,5 +225,5 @@ def test_where_the_nic_keeps_its_offloads_each_packet_leaves_by_itself() -> None
 def test_where_the_kernel_cuts_nothing_each_packet_leaves_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent, "kernel_segments", lambda: False)
+    monkeypatch.setattr(agent, "kernel_supports_gso", lambda: False)
     assert not opened(Loopback(), local="::1")

@@ -31,7 +31,7 @@ _SOCKETS = 64
 _WORTH_A_SOCKET = 8  # packets: opening one costs as much as sending so many by themselves
 
 
-class Segmenting:
+class GsoSender:
     """Sends packets whose UDP checksum is not yet computed."""
 
     def __init__(self, underlay: Underlay, local: str, port: int) -> None:
@@ -119,7 +119,7 @@ def _make_deaf(sender: socket.socket) -> None:
     sender.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
 
 
-def kernel_segments() -> bool:
+def kernel_supports_gso() -> bool:
     """Whether this kernel cuts UDP super-packets."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -26,7 +26,7 @@ class Run(Protocol[E]):
         """Begin anew, with none."""
 
 
-class Waiting(Generic[E]):
+class Batcher(Generic[E]):
     """What one batch has for one edge."""
 
     def __init__(
@@ -45,15 +45,15 @@ class Waiting(Generic[E]):
         for effect in effects:
             if not self._may_begin(effect):
                 if self._effects:
-                    self.hand_over()
+                    self.flush()
                 self._alone((effect,))
                 continue
             if not self._take(effect):
-                self.hand_over()
+                self.flush()
                 self._take(effect)
             self._effects.append(effect)
 
-    def hand_over(self) -> None:
+    def flush(self) -> None:
         """Carry out what waits, and begin another run."""
         effects, self._effects = self._effects, []
         self._run.end()

@@ -12,8 +12,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from vtep.coalesce import Run, follows, joined
-from vtep.offload import TCPV4, TCPV6, Offload, finish
+from vtep.tcp_merge import TcpRun, follows, merge
+from vtep.vnet_hdr import TCPV4, TCPV6, VnetHeader, finish
 from vtep.wire import ones_sum
 
 MACS = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")  # given, so that Scapy asks nobody
@@ -32,14 +32,14 @@ def segments(version: int, payload: bytes, size: int, flags: str = "PA") -> list
     frame = bytes(MACS / ENDS[version] / tcp / payload)
     kind = TCPV4 if version == 4 else TCPV6
     at = TRANSPORT[version]
-    cut = finish(Offload(1, kind, at + 32, size, at, 16), frame)
+    cut = finish(VnetHeader(1, kind, at + 32, size, at, 16), frame)
     assert cut is not None
     return cut
 
 
 def runs(frames: list[bytes]) -> list[list[bytes]]:
     """The frames as runs."""
-    run, found = Run(), list[list[bytes]]()
+    run, found = TcpRun(), list[list[bytes]]()
     for frame in frames:
         if not run.take(frame):
             run.end()
@@ -75,7 +75,7 @@ def test_a_super_frame_is_cut_into_the_bytes_it_was_made_of(
     version: int, payload: bytes, size: int
 ) -> None:
     for run in runs(segments(version, payload, max(size, len(payload) // 40))):
-        together = joined(run) if len(run) > 1 else None
+        together = merge(run) if len(run) > 1 else None
         if together is not None:
             assert finish(*together) == run
 
@@ -84,7 +84,7 @@ def test_a_super_frame_is_cut_into_the_bytes_it_was_made_of(
 def test_a_whole_super_frame_is_one_run(version: int) -> None:
     frames = segments(version, bytes(range(256)) * 20, 1000)
     assert [len(run) for run in runs(frames)] == [6]
-    together = joined(frames)
+    together = merge(frames)
     assert together is not None
     assert finish(*together) == frames
 
@@ -102,7 +102,7 @@ def test_a_super_frame_is_no_longer_than_an_ip_packet(version: int) -> None:
     found = runs(frames)
     assert len(found) == 2
     for run in found:
-        together = joined(run)
+        together = merge(run)
         assert together is not None
         assert len(together[1]) <= 65_535
         assert finish(*together) == run
@@ -150,21 +150,21 @@ def test_nothing_comes_behind_a_push() -> None:
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_wrong_checksum_is_left_for_the_receiver_to_see(version: int, number: int) -> None:
     frames = segments(version, bytes(3000), 1000)
-    assert joined(frames) is not None
+    assert merge(frames) is not None
     frames[number] = changed(len(frames[number]) - 1, 1)(frames[number])
     assert [len(run) for run in runs(frames)] == [3]
-    assert joined(frames) is None
+    assert merge(frames) is None
 
 
 def test_a_wrong_ipv4_checksum_is_left_for_the_receiver_to_see() -> None:
     frames = segments(4, bytes(3000), 1000)
     frames[1] = changed(24, 1)(frames[1])
-    assert joined(frames) is None
+    assert merge(frames) is None
 
 
 @given(before=st.binary(max_size=120), frame=st.binary(max_size=120))
 def test_no_bytes_raise(before: bytes, frame: bytes) -> None:
-    run = Run()
+    run = TcpRun()
     for each in (before, frame, before):
         if not run.take(each):
             run.end()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vtep.constants import LARGEST_PACKET, VXLAN_PORT
 from vtep.effects import JoinGroup, PortId, ToPort, ToUnderlay
-from vtep.superpacket import MOST_SEGMENTS, PacketRun, datagrams
+from vtep.udp_gso import MOST_SEGMENTS, PacketRun, split_datagrams
 from vtep.wire import complete_checksum, encapsulate, outer_header
 
 LOCAL = {4: "192.0.2.11", 6: "2001:db8::11"}
@@ -123,17 +123,17 @@ def test_only_packets_are_taken() -> None:
 @given(st.lists(st.binary(min_size=7, max_size=7), min_size=1, max_size=70), st.binary(max_size=7))
 def test_what_was_merged_is_parted(whole: list[bytes], last: bytes) -> None:
     sent = [*whole, last] if last else whole
-    assert list(datagrams(memoryview(b"".join(sent)), 7)) == sent
+    assert list(split_datagrams(memoryview(b"".join(sent)), 7)) == sent
 
 
 @pytest.mark.parametrize("size", [-(2**31), -1, 0, 5, 6, 2**31 - 1])
 def test_a_size_that_parts_nothing_leaves_the_datagram_whole(size: int) -> None:
-    assert list(datagrams(memoryview(b"12345"), size)) == [b"12345"]
-    assert list(datagrams(memoryview(b""), size)) == [b""]
+    assert list(split_datagrams(memoryview(b"12345"), size)) == [b"12345"]
+    assert list(split_datagrams(memoryview(b""), size)) == [b""]
 
 
 @given(st.binary(max_size=50), st.integers(-(2**31), 2**31 - 1))
 def test_no_byte_is_lost_whatever_the_size(payload: bytes, size: int) -> None:
-    parts = list(datagrams(memoryview(payload), size))
+    parts = list(split_datagrams(memoryview(payload), size))
     assert b"".join(parts) == payload
     assert all(len(one) == len(parts[0]) >= len(other) for one, other in pairwise(parts))

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from tests.support.frames import arp_request, echo, tagged
-from vtep.offload import Offload, finish, pack, parse, unfinished
+from vtep.vnet_hdr import VnetHeader, finish, pack, parse, unfinished
 from vtep.wire import ones_sum
 
 MTU = 1500
@@ -35,7 +35,7 @@ def undone(frame: bytes, protocol: int = 6) -> bytes:
     return frame[:place] + ones_sum(pseudo).to_bytes(2, "big") + frame[place + 2 :]
 
 
-def described(frame: bytes) -> Offload:
+def described(frame: bytes) -> VnetHeader:
     left = unfinished(frame, MTU)
     assert left is not None
     return left
@@ -116,5 +116,5 @@ def test_no_bytes_raise(head: bytes, first: bytes, rest: bytes) -> None:
 
 
 def test_the_ten_bytes_are_read_as_they_are_written() -> None:
-    left = Offload(NEEDS_CHECKSUM, TCP4 | ECN, 54, 1448, 34, 16)
+    left = VnetHeader(NEEDS_CHECKSUM, TCP4 | ECN, 54, 1448, 34, 16)
     assert parse(pack(left)) == left
