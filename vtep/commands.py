@@ -15,11 +15,12 @@ from vtep import checks, config
 from vtep.checks import ConfigError
 from vtep.control import Client, Commands, Refused
 from vtep.core import Core
-from vtep.effects import Effect, PortId
+from vtep.data_path import DataPath
+from vtep.effects import Decision, PortId
 from vtep.errors import StartError
 from vtep.ethernet import mac_text
 from vtep.events import Event
-from vtep.fastpath.choice import Choice
+from vtep.reporting import Reporter
 from vtep.segments import Segment, SegmentSpec, SegmentTaken
 
 
@@ -29,10 +30,11 @@ class Vtep(Protocol):
     name: str
     core: Core
     ports: tuple[str, ...]
-    datapath: Choice
+    data_path: DataPath
+    reporter: Reporter
 
-    def carry_out(self, effects: Iterable[Effect]) -> None:
-        """Do what the core asks."""
+    def carry_out(self, decision: Decision) -> None:
+        """Carry out a decision of the core."""
 
     def kernel_groups(self) -> set[str]:
         """The groups the kernel is a member of."""
@@ -63,7 +65,6 @@ class _Commands:
     def __init__(self, vtep: Vtep) -> None:
         self._vtep = vtep
         self._core = vtep.core
-        self._watchers: list[Callable[[Event], None]] = []
 
     # -- looking
 
@@ -74,8 +75,8 @@ class _Commands:
             "ready": True,
             "vnis": vnis,
             "pid": os.getpid(),
-            "datapath": self._vtep.datapath.name,
-            "datapath_why": self._vtep.datapath.why,
+            "datapath": self._vtep.data_path.name,
+            "datapath_why": self._vtep.data_path.reason,
         }
 
     def fdb(self, _client: Client, vni: int | None = None) -> list[dict[str, Any]]:
@@ -134,7 +135,9 @@ class _Commands:
         chosen = None if mac is None else _checked(checks.mac, "mac", mac)
         if vni is not None:
             self._segment(vni)
-        return {"removed": self._core.flush(vni, chosen, time.monotonic())}
+        removed, events = self._core.flush(vni, chosen, time.monotonic())
+        self._vtep.reporter.report(events)
+        return {"removed": removed}
 
     def vni_add(self, _client: Client, /, **row: Any) -> dict[str, Any]:
         try:
@@ -142,10 +145,11 @@ class _Commands:
             if segment.port not in self._vtep.ports:
                 raise checks.refuse("port", segment.port, ", ".join(self._vtep.ports))
             port = PortId(self._vtep.ports.index(segment.port))
-            effects = self._core.add_segment(carried(segment, port), time.monotonic())
-            self._vtep.carry_out(effects)
+            decision = self._core.add_segment(segment_spec(segment, port), time.monotonic())
+            self._vtep.carry_out(decision)
         except StartError as error:
-            self._core.remove_segment(segment.vni, time.monotonic())
+            _, events = self._core.remove_segment(segment.vni, time.monotonic())
+            self._vtep.reporter.report(events)
             raise Refused(str(error)) from None
         except (ConfigError, SegmentTaken) as error:
             raise Refused(str(error)) from None
@@ -184,28 +188,18 @@ class _Commands:
         wants_initial = _checked(checks.flag, "initial", initial)
         name, offset = self._vtep.name, time.time() - time.monotonic()
 
-        def tell(event: Event) -> None:
+        def send(event: Event) -> None:
             client.stream(lambda: event.as_json(name, offset, False))
 
-        self._watchers.append(tell)
-        self._core.watch(self._tell_all)
-        client.on_close = lambda: self._forget(tell)
+        self._vtep.reporter.subscribe(send)
+        client.on_close = lambda: self._vtep.reporter.unsubscribe(send)
         client.send({"ok": True, "result": {}})
         if wants_initial:
             for event in self._core.segments.standing(time.monotonic()):
                 client.send(event.as_json(name, offset, True))
 
-    def _forget(self, watcher: Callable[[Event], None]) -> None:
-        self._watchers.remove(watcher)
-        if not self._watchers:
-            self._core.watch(None)
 
-    def _tell_all(self, event: Event) -> None:
-        for tell in list(self._watchers):
-            tell(event)
-
-
-def carried(segment: config.SegmentConfig, port: PortId) -> SegmentSpec:
+def segment_spec(segment: config.SegmentConfig, port: PortId) -> SegmentSpec:
     """A configured segment in the core's words."""
     return SegmentSpec(
         vni=segment.vni,

@@ -19,8 +19,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from vtep.agent import say
 from vtep.launch import launch
+from vtep.log import log
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
@@ -120,7 +120,7 @@ def _reap(*_: object) -> None:
     try:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = ended
-            say(f"agent {pid} ended with {os.waitstatus_to_exitcode(status)}")
+            log(f"agent {pid} ended with {os.waitstatus_to_exitcode(status)}")
     except ChildProcessError:
         return
 

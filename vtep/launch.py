@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vtep import config
-from vtep.agent import Agent, say
+from vtep.agent import Agent
 from vtep.checks import ConfigError
 from vtep.errors import StartError
+from vtep.log import log
 
 
 def launch(path: str, datapath: str | None = None) -> int:
@@ -19,24 +20,24 @@ def launch(path: str, datapath: str | None = None) -> int:
     try:
         parsed = config.parse(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        say(f"error: {path}: {error.strerror}")
+        log(f"error: {path}: {error.strerror}")
         return 2
     except UnicodeDecodeError as error:
-        say(f"error: {path}: no TOML: byte {error.start} is not UTF-8")
+        log(f"error: {path}: no TOML: byte {error.start} is not UTF-8")
         return 2
     except ConfigError as error:
-        say(f"error: {path}: {error}")
+        log(f"error: {path}: {error}")
         return 2
     if datapath is not None:
         parsed = replace(parsed, datapath=datapath)
     try:
         agent = Agent(parsed)
     except StartError as error:
-        say(f"error: {error}")
+        log(f"error: {error}")
         return 1
     vnis = len(agent.core.segments.by_vni)
-    say(f"{agent.name}: {vnis} VNIs over {parsed.underlay.interface} ({parsed.underlay.local})")
-    say(f"{agent.name}: data path {agent.datapath.name}: {agent.datapath.why}")
+    log(f"{agent.name}: {vnis} VNIs over {parsed.underlay.interface} ({parsed.underlay.local})")
+    log(f"{agent.name}: data path {agent.data_path.name}: {agent.data_path.reason}")
     agent.run()
-    say(f"{agent.name}: ended in order")
+    log(f"{agent.name}: ended in order")
     return 0

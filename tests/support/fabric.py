@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tests.support.frames import mac
 from vtep.core import Core
 from vtep.drops import DropReason
-from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
+from vtep.effects import Decision, Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
 from vtep.fdb import Row
 from vtep.options import Options
+from vtep.reporting import Reporter
 from vtep.segments import SegmentSpec
 
 VNI, VLAN, GROUP = 10, 1, "239.1.1.10"
@@ -70,9 +72,10 @@ class Fabric:
         self.members: dict[str, set[int]] = {}
         self._echo = echo
         self._underway: deque[OnWire] = deque()
+        self.reporters = {number: Reporter(core.watch) for number, core in self.cores.items()}
         if observed:
-            for number, core in self.cores.items():
-                core.observer = lambda event, number=number: self.events.append((number, event))
+            for number, reporter in self.reporters.items():
+                reporter.subscribe(partial(self._note, number))
 
     # -- verbs
 
@@ -123,11 +126,12 @@ class Fabric:
         to_group = packet is not None and packet.destination in self.members
         sport = packet.sport if packet is not None else 50_000
         core = self.cores[vtep]
-        effects = list(
-            core.datagram_from_underlay(sender, sport, to_group, datagram, self.now, traffic_class)
+        decision = core.datagram_from_underlay(
+            sender, sport, to_group, datagram, self.now, traffic_class
         )
+        effects = list(decision[0])
         assert not [each for each in effects if isinstance(each, ToUnderlay)], "tunnel to tunnel"
-        self._do(vtep, effects)
+        self._do(vtep, decision)
         return effects
 
     def advance(self, seconds: float) -> None:
@@ -139,11 +143,13 @@ class Fabric:
             if due > until:
                 break
             self.now = max(self.now, due)
-            for core in self.cores.values():
-                core.expire(self.now)
+            self._expire()
         self.now = until
-        for core in self.cores.values():
-            core.expire(self.now)
+        self._expire()
+
+    def _expire(self) -> None:
+        for number, core in self.cores.items():
+            self.reporters[number].report(core.expire(self.now))
 
     # -- questions
 
@@ -157,7 +163,7 @@ class Fabric:
         assert row is not None, f"VTEP {vtep} knows nothing of {station}"
         return row.remote
 
-    def told(self, vtep: int) -> list[str]:
+    def decisions(self, vtep: int) -> list[str]:
         """A VTEP's decisions so far, as `decision why`."""
         return [f"{event.decision} {event.why}" for number, event in self.events if number == vtep]
 
@@ -181,17 +187,21 @@ class Fabric:
 
     # -- inside
 
-    def _do(self, vtep: int, effects: Iterable[Effect]) -> None:
-        for effect in effects:
+    def _note(self, vtep: int, event: Event) -> None:
+        self.events.append((vtep, event))
+
+    def _do(self, vtep: int, decision: Decision) -> None:
+        fate = self.reporters[vtep].hold(decision)
+        for effect in decision[0]:
             if isinstance(effect, ToUnderlay):
                 self._underway.append(_on_wire(effect))
                 self.wire.append(self._underway[-1])
-                self.cores[vtep].done(effect)
             elif isinstance(effect, ToPort):
                 assert effect.port == TRUNK
                 self.handed.append(Handed(vtep, effect.vni, effect.vlan, effect.frame))
-                self.cores[vtep].done(effect)
-            elif isinstance(effect, JoinGroup):
+            if fate is not None and isinstance(effect, ToPort | ToUnderlay):
+                fate.settle(effect, None, self.now)
+            if isinstance(effect, JoinGroup):
                 members = self.members.setdefault(effect.group, set())
                 assert vtep not in members, f"VTEP {vtep} joined {effect.group} twice"
                 members.add(vtep)

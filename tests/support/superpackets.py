@@ -23,9 +23,10 @@ from topologies.lab.tap import INBOUND, Tap
 from vtep.batching import Batcher
 from vtep.core import Core
 from vtep.drops import DropReason
-from vtep.effects import PortId, ToUnderlay
+from vtep.effects import Effect, PortId, ToUnderlay
 from vtep.forkserver import enter_network
 from vtep.options import Options
+from vtep.reporting import PendingFate
 from vtep.segments import SegmentSpec
 from vtep.udp_gso import PacketRun
 from vtep.underlay.base import Datagram, Underlay
@@ -136,22 +137,22 @@ class _Comparison:
 
     def _send(self, batch: list[bytes]) -> list[bytearray]:
         """Send them, by runs; the packets that they are one by one."""
-        waiting = Batcher(PacketRun(), self._alone, self._together)
+        batcher = Batcher(PacketRun(), lambda decision: None, self._alone, self._together)
         expected = []
         for frame in batch:
             whole, undone = (core.frame_from_port(PortId(0), None, frame, 0.0)
                              for core in self._cores)  # fmt: skip
-            expected += [each.packet for each in whole if isinstance(each, ToUnderlay)]
-            waiting.carry_out(undone)
-        waiting.flush()
+            expected += [each.packet for each in whole[0] if isinstance(each, ToUnderlay)]
+            batcher.carry_out(undone)
+        batcher.flush()
         return expected
 
-    def _together(self, run: list[ToUnderlay]) -> None:
+    def _together(self, run: list[ToUnderlay], _fates: list[PendingFate | None]) -> None:
         reasons = self._sender.send_run(run[0].destination, [each.packet for each in run])
         self._failed += [reason for reason in reasons if reason is not None]
 
-    def _alone(self, effects: object) -> None:
-        raise AssertionError(f"nothing here is alone: {effects}")
+    def _alone(self, effect: Effect, _fate: PendingFate | None) -> None:
+        raise AssertionError(f"no effect may be carried out alone: {effect}")
 
     def _packets(self) -> Iterator[bytes]:
         """The tunnel's packets that have come to b, without their Ethernet header."""

@@ -122,11 +122,17 @@ def event_line(event: dict[str, Any]) -> str:
         return f"lost {event['count']} records: the reader was too slow"
     words = [f"{event['time_s']:.6f}", event["hypervisor"], event["decision"]]
     words += [f"{key} {event[key]}" for key in ("vni", "vlan", "mac") if event[key] is not None]
-    arrow = "<-" if event["decision"] in ("delivered", "dropped") else "->"
+    # A packet that the underlay refused was on its way out; other dropped packets were received.
+    refused = event["why"].startswith("underlay_")
+    received = event["decision"] == "delivered" or (event["decision"] == "dropped" and not refused)
+    arrow = "<-" if received else "->"
     words += [f"{arrow} {event[key]}" for key in ("group", "remote") if event[key] is not None]
     words.append(f"({event['why']})")
     if event["frame"]:
         words.append(event["frame"]["summary"])
+    if failed := event.get("failed"):
+        copies = ", ".join(f"{each['remote']} {each['reason']}" for each in failed)
+        words.append(f"failed: {copies}")
     return " ".join(words)
 
 

@@ -105,6 +105,10 @@ class FastPath:
             self._program.attach("from_port", index)
         self._program.attach("from_underlay", self._underlay.index)
 
+    def fileno(self) -> int:
+        """For selectors: readable when the kernel has left datagrams to the agent."""
+        return self.misses.fileno()
+
     def receive(self) -> Iterator[Datagram | DropReason]:
         """The datagrams that the kernel left to the agent, up to a batch of them."""
         for packet in self.misses.read():

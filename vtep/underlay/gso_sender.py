@@ -1,14 +1,14 @@
-"""Sending where UDP checksums are computed: a run of packets in one call, for the kernel to cut.
+"""Send packets whose UDP checksum is still missing: runs of them by UDP segmentation offload (GSO).
 
-UDP_SEGMENT (udp(7)) takes the payloads of up to 64 packets. The kernel, or the NIC, cuts them into
-the packets that would have been sent one by one, and computes their checksums; virtual links pass
-them on uncut and leave the checksums out. It always computes checksums, so it is of no use where
-they are zero.
+One call with UDP_SEGMENT (udp(7)) takes the payloads of up to 64 packets. The kernel or the NIC
+cuts them into the packets that would have been sent one by one, and computes their checksums;
+virtual links pass them on uncut and without checksums. The kernel always computes checksums here,
+so GSO cannot be used if they must be zero.
 
-The packets leave from UDP sockets, one for each outer source port, as far as these are free and a
-run is long enough to be worth it; a packet alone leaves by the raw socket. The other way would be
-a packet socket (PACKET_VNET_HDR). It costs about the same, but leaves routing, neighbours, the
-firewall and IPsec to whoever uses it.
+The packets leave from UDP sockets, one for each outer source port. A socket is opened only if its
+port is free and the run is long enough; single packets leave by the raw socket. A packet socket
+with PACKET_VNET_HDR would cost about the same, but then routing, neighbour resolution, the firewall
+and IPsec would be left to the VTEP.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from vtep.config import UnderlayConfig
 from vtep.constants import VXLAN_HEADER_LENGTH
 from vtep.drops import DropReason
 from vtep.underlay.base import SEND_BUFFER, Underlay
@@ -28,34 +29,34 @@ _SIZE = struct.Struct("=H")
 _SO_ATTACH_FILTER = 26
 _NO_BYTES = struct.pack("=HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF_RET, 0 bytes
 _SOCKETS = 64
-_WORTH_A_SOCKET = 8  # packets: opening one costs as much as sending so many by themselves
+_WORTH_A_SOCKET = 8  # packets: opening a socket costs as much as sending this many one by one
 
 
 class GsoSender:
-    """Sends packets whose UDP checksum is not yet computed."""
+    """Sends packets whose UDP checksum is not computed yet."""
 
     def __init__(self, underlay: Underlay, local: str, port: int) -> None:
         """local, port: the VTEP's address, and the UDP port of all VTEPs."""
         self._underlay, self._local, self._port = underlay, local, port
         self._payload = overhead(local) - VXLAN_HEADER_LENGTH
-        # By source port, the latest used last; None where another program has the port
+        # By source port, least recently used first; None if another program has the port
         self._sockets: dict[int, socket.socket | None] = {}
 
     def send(self, destination: str, packet: bytearray) -> DropReason | None:
-        """Send one packet; the reason if it could not be."""
+        """Send one packet; returns the reason if that failed."""
         complete_checksum(packet)
         return self._underlay.send(destination, packet)
 
     def send_run(
         self, destination: str, packets: Sequence[bytearray]
     ) -> Sequence[DropReason | None]:
-        """Send the packets of one run, together if they can be; for each as `send` does."""
+        """Send the packets of one run, by one call if possible; one result for each."""
         if len(packets) > 1 and self._sent_together(destination, packets):
             return [None] * len(packets)
         return [self.send(destination, packet) for packet in packets]
 
     def _sent_together(self, destination: str, packets: Sequence[bytearray]) -> bool:
-        """False where the kernel will not: by themselves each gets what it deserves."""
+        """False if the kernel refused; the packets are then sent one by one, each with a result."""
         first, payload = packets[0], self._payload
         sender = self._socket(source_port_of(first), len(packets))
         if sender is None:
@@ -70,11 +71,11 @@ class GsoSender:
                 (destination, self._port),
             )
         except OSError:
-            return False  # too large for the path, no room, an IPsec policy, ...
+            return False  # too large for the path, queue full, an IPsec policy, ...
         return True
 
     def _socket(self, sport: int, packets: int) -> socket.socket | None:
-        """The one that has a source port, opened if the run is worth it."""
+        """The socket that is bound to a source port, opened if the run is long enough."""
         if sport in self._sockets:
             found = self._sockets.pop(sport)
         elif packets < _WORTH_A_SOCKET:
@@ -92,7 +93,7 @@ class GsoSender:
         except OSError:
             return None
         try:
-            _make_deaf(sender)
+            _receive_nothing(sender)
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             self._underlay.prepare_sender(sender)
             sender.bind((self._local, sport))
@@ -112,18 +113,33 @@ class GsoSender:
         self._underlay.close()
 
 
-def _make_deaf(sender: socket.socket) -> None:
-    """Receive nothing, whoever sends to its port: nobody would read it."""
+def _receive_nothing(sender: socket.socket) -> None:
+    """Filter out all datagrams sent to the socket's port: nobody reads them."""
     program = ctypes.create_string_buffer(_NO_BYTES, len(_NO_BYTES))
     filter_ = struct.pack("@HP", 1, ctypes.addressof(program))
     sender.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
 
 
 def kernel_supports_gso() -> bool:
-    """Whether this kernel cuts UDP super-packets."""
+    """Whether this kernel has UDP_SEGMENT."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.getsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT)
         except OSError:
             return False
     return True
+
+
+def open_gso_sender(config: UnderlayConfig, underlay: Underlay) -> GsoSender | None:
+    """The GSO sender of an underlay; None if each packet must be sent by itself.
+
+    The kernel segments only packets with a UDP checksum, and sets DF.
+    """
+    if not (config.udp_checksum and config.df and kernel_supports_gso()):
+        return None
+    if not config.offload:
+        try:
+            underlay.without_send_offloads()
+        except OSError:
+            return None
+    return GsoSender(underlay, config.local, config.port)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vtep.batching import Batcher
 from vtep.effects import Effect, JoinGroup, ToUnderlay
+from vtep.reporting import PendingFate
 
 
 class Alike:
@@ -34,17 +35,23 @@ class Alike:
 
 
 def packet(destination: str) -> ToUnderlay:
-    return ToUnderlay(destination, bytearray(), 10, False, None)
+    return ToUnderlay(destination, bytearray(), 10, False)
 
 
 def carried_out(effects: Iterable[Effect]) -> list[list[Effect]]:
     done: list[list[Effect]] = []
-    waiting = Batcher(
-        Alike(), lambda alone: done.append(list(alone)), lambda run: done.append([*run])
-    )
+
+    def alone(effect: Effect, _fate: PendingFate | None) -> None:
+        done.append([effect])
+
+    def together(run: list[ToUnderlay], fates: list[PendingFate | None]) -> None:
+        assert fates == [None] * len(run)
+        done.append([*run])
+
+    batcher = Batcher(Alike(), lambda decision: None, alone, together)
     for effect in effects:
-        waiting.carry_out([effect])
-    waiting.flush()
+        batcher.carry_out(((effect,), ()))
+    batcher.flush()
     return done
 
 

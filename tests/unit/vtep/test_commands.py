@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,33 @@ from tests.support.frames import A, B, C, mac
 from tests.unit.vtep.dialogue import Asker, Server
 from vtep import commands
 from vtep.core import Core
+from vtep.data_path import DataPath, PortReader, UnderlayReader
 from vtep.drops import DropReason
-from vtep.effects import Effect, JoinGroup, LeaveGroup
+from vtep.effects import Decision, JoinGroup, LeaveGroup
 from vtep.errors import StartError
-from vtep.fastpath.choice import Choice
 from vtep.options import Options
+from vtep.reporting import Reporter
 from vtep.segments import SegmentSpec
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 GROUP = "239.1.1.10"
+
+
+class FakeDataPath:
+    """A data path that receives nothing."""
+
+    name, reason, mirror = "python", "asked for", None
+    port_readers: Sequence[PortReader] = ()
+    underlay_readers: Sequence[UnderlayReader] = ()
+
+    def start(self) -> None:
+        raise AssertionError("no command starts the data path")
+
+    def overruns(self) -> tuple[int, int]:
+        raise AssertionError("no command counts overruns")
+
+    def close(self) -> None:
+        raise AssertionError("no command closes the data path")
 
 
 class FakeVtep:
@@ -35,22 +53,24 @@ class FakeVtep:
         self.name = "hv1"
         self.ports = ports
         self.core = Core(Options(local=HV1))
-        self.datapath = Choice("python", "asked for")
+        self.data_path: DataPath = FakeDataPath()
+        self.reporter = Reporter(self.core.watch)
         self.groups: set[str] = set()
         self.full = False
         self.stopped = False
         self.carry_out(self.core.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0))
 
-    def carry_out(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
+    def carry_out(self, decision: Decision) -> None:
+        fate = self.reporter.hold(decision)
+        for effect in decision[0]:
             if isinstance(effect, JoinGroup):
                 if self.full:
                     raise StartError(f"group {effect.group}: No buffer space available")
                 self.groups.add(effect.group)
             elif isinstance(effect, LeaveGroup):
                 self.groups.remove(effect.group)
-            else:
-                self.core.done(effect)
+            elif fate is not None:
+                fate.settle(effect, None, time.monotonic())
 
     def kernel_groups(self) -> set[str]:
         return self.groups
@@ -77,7 +97,7 @@ def server(vtep: FakeVtep, tmp_path: Path) -> Iterator[Server]:
     running = Server(tmp_path / "hv1.sock", commands.table(vtep))
     yield running
     running.close()
-    assert vtep.core.observer is None, "somebody still watches"
+    assert not vtep.core.watched, "an observer is still subscribed"
 
 
 @pytest.fixture
@@ -282,15 +302,15 @@ def test_the_state_comes_whole_however_large(
 
 def test_nothing_is_made_for_nobody(server: Server, vtep: FakeVtep) -> None:
     first, second = Asker(server), Asker(server)
-    assert vtep.core.observer is None
+    assert not vtep.core.watched
     first.result("events")
     second.result("events")
     first.close()
-    assert vtep.core.observer is not None
+    assert vtep.core.watched
     vtep.send(frames.plain(A))
     assert len(second.hear()) == 2
     second.close()
-    assert vtep.core.observer is None
+    assert not vtep.core.watched
 
 
 def test_one_stream_a_connection(vtep: FakeVtep, asker: Asker) -> None:
@@ -299,7 +319,7 @@ def test_one_stream_a_connection(vtep: FakeVtep, asker: Asker) -> None:
     vtep.send(frames.plain(A))
     assert len(asker.hear()) == 2, "each event once"
     asker.close()
-    assert vtep.core.observer is None
+    assert not vtep.core.watched
 
 
 def test_a_watcher_that_has_gone_before_it_is_answered_leaves_no_trace(
@@ -308,7 +328,7 @@ def test_a_watcher_that_has_gone_before_it_is_answered_leaves_no_trace(
     asker = Asker(server)
     asker.socket.send(b'{"do": "events", "initial": true}\n')
     asker.close()
-    assert vtep.core.observer is None
+    assert not vtep.core.watched
 
 
 def test_requests_are_answered_between_events(vtep: FakeVtep, asker: Asker) -> None:

@@ -33,10 +33,10 @@ def shown(fabric: Fabric, vtep: int, vni: int = VNI) -> dict[str, tuple[int, int
 
 def test_the_first_segment_joins_and_the_last_leaves_a_shared_group() -> None:
     core = Core(Options(local=HV1))
-    assert core.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0) == [JoinGroup(GROUP)]
-    assert core.add_segment(SegmentSpec(20, TRUNK, 2, GROUP), 0.0) == []
-    assert core.remove_segment(10, 0.0) == []
-    assert core.remove_segment(20, 0.0) == [LeaveGroup(GROUP)]
+    assert core.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0)[0] == (JoinGroup(GROUP),)
+    assert core.add_segment(SegmentSpec(20, TRUNK, 2, GROUP), 0.0)[0] == ()
+    assert core.remove_segment(10, 0.0)[0] == ()
+    assert core.remove_segment(20, 0.0)[0] == (LeaveGroup(GROUP),)
 
 
 def test_a_segment_that_clashes_changes_nothing() -> None:
@@ -44,7 +44,7 @@ def test_a_segment_that_clashes_changes_nothing() -> None:
     with pytest.raises(SegmentTaken):
         fabric.cores[1].add_segment(SegmentSpec(20, TRUNK, 1, "239.9.9.9"), 0.0)
     assert list(fabric.cores[1].segments.by_vni) == [VNI]
-    assert fabric.told(1) == ["joined vni_added"]
+    assert fabric.decisions(1) == ["joined vni_added"]
 
 
 def test_a_shared_group_does_not_mix_vnis() -> None:
@@ -79,7 +79,7 @@ def test_a_removed_vni_is_gone_with_its_rows() -> None:
     fabric.carry(on=[2])
     assert fabric.row(2, A) is None
     fabric.advance(1000)
-    assert "aged idle" not in fabric.told(2), "a row of the VNI's former life"
+    assert "aged idle" not in fabric.decisions(2), "a row of the VNI's former life"
 
 
 # -- forwarding
@@ -99,7 +99,7 @@ def test_what_has_no_row_is_flooded_in_exactly_one_packet(destination: str, why:
     fabric.exchange(1, plain(A, destination))
     assert [packet.destination for packet in fabric.wire] == [GROUP]
     assert [each.vtep for each in fabric.handed] == [2, 3]
-    assert fabric.told(1)[-1] == f"flooded {why}"
+    assert fabric.decisions(1)[-1] == f"flooded {why}"
 
 
 def test_a_frame_arrives_as_it_was_sent() -> None:

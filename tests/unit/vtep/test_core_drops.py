@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fabric import TRUNK, VNI, Fabric
+from tests.support.fabric import VNI, Fabric
 from tests.support.frames import A, B, C, mac, plain, tagged, udp
 from vtep import core as core_module
 from vtep import wire as wire_module
@@ -106,13 +106,13 @@ def test_a_drop_is_counted_under_its_reason_and_nothing_else_moves(
 ) -> None:
     fabric = prepared()
     before, told, wire, handed = (
-        all_counters(fabric), len(fabric.told(1)), len(fabric.wire), len(fabric.handed),
+        all_counters(fabric), len(fabric.decisions(1)), len(fabric.wire), len(fabric.handed),
     )  # fmt: skip
     act(fabric)
     after = all_counters(fabric)
     moved = {path: after[path] - before[path] for path in after if after[path] != before[path]}
     assert moved == {f"{vni}/drops/{reason.label}": 1}
-    assert fabric.told(1)[told:][-1] == f"dropped {reason.label}"
+    assert fabric.decisions(1)[told:][-1] == f"dropped {reason.label}"
     assert len(fabric.fates(1)) == 3, "two frames of the preparation, and this"
     assert (len(fabric.wire), len(fabric.handed)) == (wire, handed)
 
@@ -143,7 +143,7 @@ def test_a_drop_of_an_unknown_vni_says_which() -> None:
 
 def test_a_drop_of_an_unknown_vlan_says_which() -> None:
     fabric = prepared()
-    fabric.cores[1].frame_from_port(TRUNK, 77, INNER, fabric.now)
+    fabric.send(1, INNER, vlan=77)
     event = fabric.events[-1][1]
     assert (event.vni, event.vlan, event.frame) == (None, 77, INNER)
 

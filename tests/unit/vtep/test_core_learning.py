@@ -24,7 +24,7 @@ def test_a_vm_that_moves_from_remote_to_remote() -> None:
     fabric.exchange(2, plain(B))
     fabric.exchange(3, plain(B))
     assert fabric.remote(1, B) == HV3
-    assert fabric.told(1)[3:] == ["moved remote_to_remote", "delivered flood"]
+    assert fabric.decisions(1)[3:] == ["moved remote_to_remote", "delivered flood"]
     fabric.exchange(1, plain(A, B))
     assert fabric.wire[-1].destination == HV3
 
@@ -34,7 +34,7 @@ def test_a_vm_that_moves_here() -> None:
     fabric.exchange(2, plain(B))
     fabric.exchange(1, plain(B))
     assert fabric.remote(1, B) is None
-    assert fabric.told(1)[3:] == ["moved remote_to_local", "flooded broadcast"]
+    assert fabric.decisions(1)[3:] == ["moved remote_to_local", "flooded broadcast"]
     fabric.exchange(3, plain(C, B))
     assert fabric.wire[-1].destination == HV1
 
@@ -44,7 +44,7 @@ def test_a_vm_that_moves_away() -> None:
     fabric.exchange(1, plain(A))
     fabric.exchange(3, plain(A))
     assert fabric.remote(1, A) == HV3
-    assert fabric.told(1)[3:] == ["moved local_to_remote", "delivered flood"]
+    assert fabric.decisions(1)[3:] == ["moved local_to_remote", "delivered flood"]
     fabric.exchange(1, plain(B, A))
     assert fabric.wire[-1].destination == HV3
 
@@ -119,17 +119,17 @@ def test_a_static_row_wins_over_the_wire_and_over_local_frames() -> None:
     fabric.exchange(2, plain(C))
     fabric.send(1, plain(C))
     assert fabric.drops(1) == {(VNI, DropReason.STATIC_CONFLICT): 2}
-    assert fabric.told(1)[1:] == ["dropped static_conflict"] * 2
+    assert fabric.decisions(1)[1:] == ["dropped static_conflict"] * 2
     assert fabric.remote(1, C) == HV3
     fabric.exchange(1, plain(A, C))
-    assert (fabric.wire[-1].destination, fabric.told(1)[-1]) == (HV3, "sent static")
+    assert (fabric.wire[-1].destination, fabric.decisions(1)[-1]) == (HV3, "sent static")
 
 
 def test_frames_from_where_a_static_row_says_are_welcome() -> None:
     fabric = Fabric(3).carry()
     fabric.cores[1].set_static(VNI, mac(C), HV3, fabric.now)
     fabric.exchange(3, plain(C))
-    assert fabric.told(1)[1:] == ["delivered flood"]
+    assert fabric.decisions(1)[1:] == ["delivered flood"]
     fabric.advance(10_000)
     assert fabric.remote(1, C) == HV3
 
@@ -149,7 +149,7 @@ def test_rows_age_300_seconds_after_the_last_frame_received() -> None:
     assert fabric.remote(1, A) is None and fabric.remote(2, A) == HV1
     fabric.advance(2)
     assert fabric.row(1, A) is None and fabric.row(2, A) is None
-    assert fabric.told(2)[-1] == "aged idle"
+    assert fabric.decisions(2)[-1] == "aged idle"
 
 
 def test_sending_to_a_vm_does_not_keep_its_row() -> None:
@@ -159,7 +159,7 @@ def test_sending_to_a_vm_does_not_keep_its_row() -> None:
         fabric.advance(10)
         fabric.exchange(1, plain(A, B))
     assert fabric.row(1, B) is None
-    assert fabric.told(1)[-1] == "flooded unknown_unicast"
+    assert fabric.decisions(1)[-1] == "flooded unknown_unicast"
 
 
 def test_hearing_from_a_vm_keeps_its_row() -> None:
@@ -168,7 +168,7 @@ def test_hearing_from_a_vm_keeps_its_row() -> None:
         fabric.exchange(2, plain(B))
         fabric.advance(290)
     assert fabric.remote(1, B) == HV2
-    assert "aged idle" not in fabric.told(1)
+    assert "aged idle" not in fabric.decisions(1)
 
 
 @pytest.mark.parametrize("born", [0.0, 0.3, 0.999])
@@ -201,11 +201,17 @@ def test_flush_by_vni_and_mac() -> None:
         for source in (A, B):
             fabric.exchange(1, plain(source), vlan=vlan)
     core = fabric.cores[2]
-    assert core.flush(10, mac(A), fabric.now) == 1
-    assert core.flush(None, mac(A), fabric.now) == 1
-    assert core.flush(20, None, fabric.now) == 1
-    assert core.flush(None, None, fabric.now) == 1
-    assert core.flush(None, None, fabric.now) == 0
-    assert fabric.told(2)[-4:] == ["flushed operator"] * 4
+
+    def flushed(vni: int | None, station: bytes | None) -> int:
+        removed, events = core.flush(vni, station, fabric.now)
+        fabric.reporters[2].report(events)
+        return removed
+
+    assert flushed(10, mac(A)) == 1
+    assert flushed(None, mac(A)) == 1
+    assert flushed(20, None) == 1
+    assert flushed(None, None) == 1
+    assert flushed(None, None) == 0
+    assert fabric.decisions(2)[-4:] == ["flushed operator"] * 4
     with pytest.raises(KeyError):
         core.flush(99, None, fabric.now)

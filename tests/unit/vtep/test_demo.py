@@ -35,14 +35,16 @@ def two_and_three_a_broadcast_is_one_packet_to_the_group(fabric: Fabric, request
     assert sent.packet[22:24] == VXLAN_PORT.to_bytes(2, "big")
     assert sent.packet[28:36] == bytes.fromhex("0800000000000a00")
     assert sent.frame == request
-    assert fabric.told(1) == ["joined vni_added", "learned local", "flooded broadcast"]
+    assert fabric.decisions(1) == ["joined vni_added", "learned local", "flooded broadcast"]
 
 
 def four_and_five_the_others_learn_and_hand_it_over(fabric: Fabric, request: bytes) -> None:
     fabric.deliver()
     assert fabric.handed == [Handed(2, VNI, VLAN, request), Handed(3, VNI, VLAN, request)]
     assert fabric.remote(2, A) == fabric.remote(3, A) == HV1
-    assert fabric.told(2)[1:] == fabric.told(3)[1:] == ["learned remote", "delivered flood"]
+    assert (
+        fabric.decisions(2)[1:] == fabric.decisions(3)[1:] == ["learned remote", "delivered flood"]
+    )
 
 
 def six_the_reply_is_one_unicast_packet(fabric: Fabric, reply: bytes) -> None:
@@ -50,14 +52,14 @@ def six_the_reply_is_one_unicast_packet(fabric: Fabric, reply: bytes) -> None:
     assert len(fabric.wire) == 2
     sent = fabric.wire[1]
     assert (sent.source, sent.destination, sent.vni, sent.frame) == (HV2, HV1, VNI, reply)
-    assert fabric.told(2)[3:] == ["learned local", "sent known_unicast"]
+    assert fabric.decisions(2)[3:] == ["learned local", "sent known_unicast"]
 
 
 def seven_the_asker_learns_and_gets_its_reply(fabric: Fabric, reply: bytes) -> None:
     fabric.deliver()
     assert fabric.remote(1, B) == HV2
     assert fabric.handed[2:] == [Handed(1, VNI, VLAN, reply)]
-    assert fabric.told(1)[3:] == ["learned remote", "delivered unicast"]
+    assert fabric.decisions(1)[3:] == ["learned remote", "delivered unicast"]
     assert fabric.row(3, B) is None, "VTEP 3 has seen nothing of the reply"
 
 
@@ -71,4 +73,4 @@ def eight_from_here_on_all_is_unicast(fabric: Fabric) -> None:
     flooded = [core.segments.by_vni[VNI].counters.as_json() for core in fabric.cores.values()]
     assert [each["encapsulated"]["flood"]["packets"] for each in flooded] == [1, 0, 0]
     assert all(not fabric.drops(vtep) for vtep in fabric.cores)
-    assert len(fabric.told(3)) == 3, "VTEP 3 heard the request, and nothing since"
+    assert len(fabric.decisions(3)) == 3, "VTEP 3 heard the request, and nothing since"

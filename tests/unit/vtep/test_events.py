@@ -15,7 +15,7 @@ from vtep import core as core_module
 from vtep.events import Event, frame_as_json
 
 KEYS = ["time_s", "hypervisor", "decision", "why", "vni", "vlan", "mac", "remote", "group",
-        "sport", "frame", "initial"]  # fmt: skip
+        "sport", "failed", "frame", "initial"]  # fmt: skip
 FRAME_KEYS = ["source", "destination", "ethertype", "length", "summary"]
 
 
@@ -31,7 +31,7 @@ def busy_fabric() -> Fabric:
     fabric.inject(3, "192.0.2.99", b"\x08")
     fabric.cores[3].set_static(10, mac(B), "192.0.2.12", fabric.now)
     fabric.exchange(3, frames.plain(destination=B))
-    fabric.cores[1].flush(10, mac(B), fabric.now)
+    fabric.reporters[1].report(fabric.cores[1].flush(10, mac(B), fabric.now)[1])
     fabric.advance(60)
     for vtep in fabric.cores:
         fabric.drop_vni(vtep)
@@ -47,7 +47,7 @@ def test_every_record_has_every_key_and_is_json() -> None:
 
 def test_the_busy_fabric_makes_all_kinds_of_decisions() -> None:
     fabric = busy_fabric()
-    assert {word for vtep in fabric.cores for word in fabric.told(vtep)} == {
+    assert {word for vtep in fabric.cores for word in fabric.decisions(vtep)} == {
         "joined vni_added", "left vni_removed", "learned local", "learned remote",
         "moved local_to_remote", "moved remote_to_local", "aged idle", "flushed operator",
         "flooded broadcast", "flooded multicast", "flooded unknown_unicast", "sent known_unicast",
@@ -71,6 +71,7 @@ def test_a_record_in_full() -> None:
         "remote": None,
         "group": "239.1.1.10",
         "sport": fabric.wire[0].sport,
+        "failed": None,
         "frame": {
             "source": "02:00:00:00:00:0a",
             "destination": "ff:ff:ff:ff:ff:ff",
@@ -97,8 +98,8 @@ def test_a_learned_row_in_full() -> None:
 def test_learning_is_told_before_the_fate() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, frames.arp_request())
-    assert fabric.told(1)[1:] == ["learned local", "flooded broadcast"]
-    assert fabric.told(2)[1:] == ["learned remote", "delivered flood"]
+    assert fabric.decisions(1)[1:] == ["learned local", "flooded broadcast"]
+    assert fabric.decisions(2)[1:] == ["learned remote", "delivered flood"]
 
 
 @given(st.binary(max_size=60))

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from vtep import agent
 from vtep.config import parse
 from vtep.drops import DropReason
+from vtep.underlay import gso_sender
 from vtep.underlay.base import Underlay
-from vtep.underlay.gso_sender import GsoSender, kernel_supports_gso
+from vtep.underlay.gso_sender import GsoSender, kernel_supports_gso, open_gso_sender
 from vtep.wire import complete_checksum, encapsulate, outer_header
 
 pytestmark = pytest.mark.skipif(not kernel_supports_gso(), reason="this kernel cuts no UDP")
@@ -62,7 +62,7 @@ class Loopback:
 def opened(underlay: Loopback, *said: str, local: str = LOOPBACK) -> bool:
     """Whether an agent that is told this sends runs as one."""
     text = "\n".join(["[underlay]", 'interface = "a"', f'local = "{local}"', *said, _PORT])
-    return agent._segmenting(parse(text), cast(Underlay, cast(Any, underlay))) is not None
+    return open_gso_sender(parse(text).underlay, cast(Underlay, cast(Any, underlay))) is not None
 
 
 _PORT = '[[port]]\ninterface = "b"'
@@ -225,5 +225,5 @@ def test_where_the_nic_keeps_its_offloads_each_packet_leaves_by_itself() -> None
 def test_where_the_kernel_cuts_nothing_each_packet_leaves_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent, "kernel_supports_gso", lambda: False)
+    monkeypatch.setattr(gso_sender, "kernel_supports_gso", lambda: False)
     assert not opened(Loopback(), local="::1")

@@ -23,7 +23,7 @@ from tests.support.frames import (
 )
 from tests.support.mutation import Memory, mutated
 from vtep.core import Core
-from vtep.effects import Effect, PortId, ToPort, ToUnderlay
+from vtep.effects import Decision, PortId, ToPort, ToUnderlay
 from vtep.events import AGED, ANSWERED, DELIVERED, DROPPED, FLOODED, SENT
 from vtep.options import Options
 from vtep.segments import SegmentSpec
@@ -53,7 +53,7 @@ def vtep(now: float) -> Core:
     return core
 
 
-def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterator[list[Effect]]:
+def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterator[Decision]:
     """Feed frames and packets, one at a time, and look that no effect is in a wrong VNI."""
     for number in range(count):
         frame = bytearray(mutated(chance, chance.choice(FRAMES)))
@@ -61,7 +61,7 @@ def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterato
             frame[6:12] = b"\x02" + chance.randbytes(5)  # ever new senders press on the limit
         if chance.random() < 0.5:
             port, vlan = chance.choice([*VNIS.values(), (TRUNK, 3), (ACCESS, 5)])
-            effects = list(core.frame_from_port(port, vlan, bytes(frame), now + number / 1000))
+            decision = core.frame_from_port(port, vlan, bytes(frame), now + number / 1000)
             vnis = {vni for vni, place in VNIS.items() if place == (port, vlan)}
             if port == ACCESS:
                 vnis = {12}  # an access port's tags are the VM's own
@@ -71,15 +71,15 @@ def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterato
             datagram = mutated(chance, bytes(header + frame))
             sender = chance.choice(REMOTES)
             group = chance.random() < 0.3
-            effects = list(
-                core.datagram_from_underlay(
-                    sender, 50_000, group, datagram, now + number / 1000, chance.randrange(256)
-                )
+            decision = core.datagram_from_underlay(
+                sender, 50_000, group, datagram, now + number / 1000, chance.randrange(256)
             )
-            assert not any(isinstance(effect, ToUnderlay) for effect in effects)
+            assert not any(isinstance(effect, ToUnderlay) for effect in decision[0])
             vnis = {int.from_bytes(datagram[4:7], "big")}
-        assert all(effect.vni in vnis for effect in effects), (vnis, effects)
-        yield effects
+        for effect in decision[0]:
+            assert isinstance(effect, ToPort | ToUnderlay)
+            assert effect.vni in vnis, (vnis, decision)
+        yield decision
 
 
 def counted(core: Core) -> int:
@@ -96,21 +96,19 @@ def counted(core: Core) -> int:
 def test_whatever_comes_has_one_fate_and_is_counted(count: int) -> None:
     chance, now = random.Random(7348), 1000.0
     core = vtep(now)
-    told: Counter[str] = Counter()
-    core.observer = lambda event: told.update([event.decision])
+    decisions: Counter[str] = Counter()
+    core.watch(True)
     with Memory() as memory:
-        for number, effects in enumerate(inputs(chance, count, core, now), start=1):
-            for effect in effects:
-                if isinstance(effect, (ToPort, ToUnderlay)):
-                    core.done(effect)
+        for number, (_, events) in enumerate(inputs(chance, count, core, now), start=1):
+            decisions.update(event.decision for event in events)
             if number % 1000 == 0:
-                core.expire(now + number / 1000)
+                decisions.update(event.decision for event in core.expire(now + number / 1000))
             if number % (count // LOOKS) == 0:
                 memory.look()
-    assert sum(told[fate] for fate in FATES) == count
-    assert counted(core) == count - told[ANSWERED]
+    assert sum(decisions[fate] for fate in FATES) == count
+    assert counted(core) == count - decisions[ANSWERED]
     assert not memory.has_grown()
-    assert told[AGED] > 0 or count < 100_000
+    assert decisions[AGED] > 0 or count < 100_000
     for segment in core.segments.by_vni.values():
         learned = [row for row in segment.fdb.rows.values() if not row.static]
         assert len(learned) <= LIMIT

@@ -26,7 +26,7 @@ def effect(
     to = REMOTES[version][remote]
     header = outer_header(LOCAL[version], to, vni, 64, VXLAN_PORT)
     packet = encapsulate(header, bytes((filling,)) * size, sport, checksum, octet, ttl)
-    return ToUnderlay(to, packet, vni, False, None)
+    return ToUnderlay(to, packet, vni, False)
 
 
 def runs(effects: list[ToUnderlay]) -> list[list[ToUnderlay]]:
@@ -117,7 +117,7 @@ def test_only_packets_are_taken() -> None:
     run = PacketRun()
     assert run.may_begin(effect())
     assert not run.may_begin(JoinGroup("239.1.1.10"))
-    assert not run.may_begin(ToPort(PortId(0), None, b"", 10, False, None))
+    assert not run.may_begin(ToPort(PortId(0), None, b"", 10, False))
 
 
 @given(st.lists(st.binary(min_size=7, max_size=7), min_size=1, max_size=70), st.binary(max_size=7))
