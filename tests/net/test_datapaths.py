@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.support.differential import compare
+from tests.net.differential import compare
 from tests.support.fastpath import needs_kernel_data_path
 from tests.support.labs import vxlab
 from tests.support.suite import Run

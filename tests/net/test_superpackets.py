@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.support.superpackets import compare
+from tests.net.superpackets import compare
 from vtep.underlay.gso_sender import kernel_supports_gso
 
 pytestmark = pytest.mark.skipif(not kernel_supports_gso(), reason="this kernel cuts no UDP")

@@ -48,7 +48,8 @@ def fragments() -> None:
 
     def boundless(options: Any) -> Any:
         def without_mtu(*arguments: Any) -> Options:
-            return dataclasses.replace(options(*arguments), mtu=LARGEST_PACKET)
+            found: Options = options(*arguments)
+            return dataclasses.replace(found, mtu=LARGEST_PACKET)
 
         return without_mtu
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.support.frames import mac
 from vtep.core import Core
-from vtep.drops import DropReason
+from vtep.drops import Counters, DropReason
 from vtep.effects import Decision, Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
 from vtep.fdb import Row
@@ -85,12 +85,13 @@ class Fabric:
         group: str = GROUP,
         vlan: int | None = VLAN,
         on: Iterable[int] | None = None,
-        **wanted: bool,
+        carry_tags: bool = False,
+        suppress_arp: bool = False,
     ) -> Fabric:
-        """Let some VTEPs, or all, carry a VNI; wanted: carry_tags, suppress_arp."""
-        carried = SegmentSpec(vni, TRUNK, vlan, group, **wanted)
+        """Add a VNI to some VTEPs, or to all."""
+        spec = SegmentSpec(vni, TRUNK, vlan, group, (), carry_tags, suppress_arp)
         for number in on or self.cores:
-            self._do(number, self.cores[number].add_segment(carried, self.now))
+            self._do(number, self.cores[number].add_segment(spec, self.now))
         return self
 
     def drop_vni(self, vtep: int, vni: int = VNI) -> None:
@@ -174,10 +175,8 @@ class Fabric:
     def drops(self, vtep: int) -> dict[tuple[int | None, DropReason], int]:
         """A VTEP's drop counters that are not zero, by VNI (None: of no VNI) and reason."""
         core = self.cores[vtep]
-        tables = {
-            None: core.unassigned_counters,
-            **{v: s.counters for v, s in core.segments.by_vni.items()},
-        }
+        tables: dict[int | None, Counters] = {None: core.unassigned_counters}
+        tables |= {vni: segment.counters for vni, segment in core.segments.by_vni.items()}
         return {
             (vni, reason): counters.drops[reason]
             for vni, counters in tables.items()

@@ -46,15 +46,16 @@ OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 def number(node: ast.AST | None) -> float | None:
     """The value of a number, of its decimal text, or of an expression such as `(1 << 24) - 1`."""
     if isinstance(node, ast.Constant):
-        if isinstance(node.value, str) and node.value.isdecimal():
-            return int(node.value)
-        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        return node.value if is_number else None
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-        left, right = number(node.left), number(node.right)
-        small = isinstance(node.op, ast.Sub) or (right is not None and 0 <= right <= 64)
-        if isinstance(left, int) and isinstance(right, int) and small:
-            return OPERATORS[type(node.op)](left, right)
+        value = node.value
+        if isinstance(value, str):
+            return int(value) if value.isdecimal() else None
+        return value if isinstance(value, (int, float)) else None
+    if isinstance(node, ast.BinOp):
+        compute, left, right = OPERATORS.get(type(node.op)), number(node.left), number(node.right)
+        if compute is None or left is None or right is None:
+            return None
+        if isinstance(node.op, ast.Sub) or 0 <= right <= 64:
+            return compute(int(left), int(right))
     return None
 
 

@@ -23,7 +23,7 @@ from vtep.effects import Decision, JoinGroup, LeaveGroup
 from vtep.errors import StartError
 from vtep.options import Options
 from vtep.reporting import Reporter
-from vtep.segments import SegmentSpec
+from vtep.segments import Mirror, SegmentSpec
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 GROUP = "239.1.1.10"
@@ -32,7 +32,8 @@ GROUP = "239.1.1.10"
 class FakeDataPath:
     """A data path that receives nothing."""
 
-    name, reason, mirror = "python", "asked for", None
+    name, reason = "python", "asked for"
+    mirror: Mirror | None = None
     port_readers: Sequence[PortReader] = ()
     underlay_readers: Sequence[UnderlayReader] = ()
 
@@ -87,6 +88,10 @@ class FakeVtep:
         self.carry_out(self.core.frame_from_port(TRUNK, 1, frame, time.monotonic()))
 
 
+def is_watched(vtep: FakeVtep) -> bool:
+    return vtep.core.watched
+
+
 @pytest.fixture
 def vtep() -> FakeVtep:
     return FakeVtep("trunk0")
@@ -97,7 +102,7 @@ def server(vtep: FakeVtep, tmp_path: Path) -> Iterator[Server]:
     running = Server(tmp_path / "hv1.sock", commands.table(vtep))
     yield running
     running.close()
-    assert not vtep.core.watched, "an observer is still subscribed"
+    assert not is_watched(vtep), "an observer is still subscribed"
 
 
 @pytest.fixture
@@ -302,15 +307,15 @@ def test_the_state_comes_whole_however_large(
 
 def test_nothing_is_made_for_nobody(server: Server, vtep: FakeVtep) -> None:
     first, second = Asker(server), Asker(server)
-    assert not vtep.core.watched
+    assert not is_watched(vtep)
     first.result("events")
     second.result("events")
     first.close()
-    assert vtep.core.watched
+    assert is_watched(vtep)
     vtep.send(frames.plain(A))
     assert len(second.hear()) == 2
     second.close()
-    assert not vtep.core.watched
+    assert not is_watched(vtep)
 
 
 def test_one_stream_a_connection(vtep: FakeVtep, asker: Asker) -> None:
@@ -319,7 +324,7 @@ def test_one_stream_a_connection(vtep: FakeVtep, asker: Asker) -> None:
     vtep.send(frames.plain(A))
     assert len(asker.hear()) == 2, "each event once"
     asker.close()
-    assert not vtep.core.watched
+    assert not is_watched(vtep)
 
 
 def test_a_watcher_that_has_gone_before_it_is_answered_leaves_no_trace(
@@ -328,7 +333,7 @@ def test_a_watcher_that_has_gone_before_it_is_answered_leaves_no_trace(
     asker = Asker(server)
     asker.socket.send(b'{"do": "events", "initial": true}\n')
     asker.close()
-    assert not vtep.core.watched
+    assert not is_watched(vtep)
 
 
 def test_requests_are_answered_between_events(vtep: FakeVtep, asker: Asker) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vtep.config import Config, ConfigError, SegmentConfig, StaticConfig, UnderlayConfig, parse
+from vtep.checks import ConfigError
+from vtep.config import Config, SegmentConfig, StaticConfig, UnderlayConfig, parse
 from vtep.launch import launch
 
 UNDERLAY = '[underlay]\ninterface = "eth0"\nlocal = "192.0.2.11"\n'

@@ -9,7 +9,8 @@ from dataclasses import fields
 import pytest
 
 from vtep import config
-from vtep.config import ConfigError, SegmentConfig, UnderlayConfig, parse
+from vtep.checks import ConfigError
+from vtep.config import SegmentConfig, UnderlayConfig, parse
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,6 +7,7 @@ import selectors
 import socket
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.unit.vtep.dialogue import Asker, Server
 from vtep import control
-from vtep.control import Client, Control, Refused
+from vtep.control import Client, Commands, Control, Refused
 from vtep.errors import StartError
 
 watchers: list[Client] = []
@@ -38,7 +39,7 @@ def much(_client: Client) -> str:
     return "x" * 100_000
 
 
-COMMANDS = {"double": double, "refuse": refuse, "watch": watch, "much": much}
+COMMANDS: Commands = {"double": double, "refuse": refuse, "watch": watch, "much": much}
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_answers_wait_for_a_slow_asker_and_requests_wait_for_answers(
 
 def stream(client: Client, numbers: range) -> None:
     for number in numbers:
-        client.stream(lambda number=number: {"n": number, "pad": "x" * 1000})
+        client.stream(partial(dict, n=number, pad="x" * 1000))
 
 
 def test_a_stream_reaches_a_reader_line_by_line(server: Server) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,9 @@ def ipv6(octet: int) -> bytes:
 
 @pytest.mark.parametrize("family", [ipv4, ipv6])
 @pytest.mark.parametrize(("cell", "after"), DECAPSULATION.items())
-def test_each_cell_of_the_table_is_kept(family, cell: tuple[int, int], after: int | None) -> None:
+def test_each_cell_of_the_table_is_kept(
+    family: Callable[[int], bytes], cell: tuple[int, int], after: int | None
+) -> None:
     inner, outer = cell
     dscp = 0b101110 << 2
     found = ecn.decapsulated(family(dscp | inner), 0xFC | outer)
@@ -42,7 +46,7 @@ def test_each_cell_of_the_table_is_kept(family, cell: tuple[int, int], after: in
 
 @pytest.mark.parametrize("family", [ipv4, ipv6])
 @given(octet=st.integers(0, 255))
-def test_the_octet_is_read_back(family, octet: int) -> None:
+def test_the_octet_is_read_back(family: Callable[[int], bytes], octet: int) -> None:
     assert ecn.traffic_class(family(octet)) == octet
     assert ecn.hop_limit(family(octet)) == 9
     assert ecn.traffic_class(tagged(family(octet), 5)) == octet

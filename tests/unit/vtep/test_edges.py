@@ -125,7 +125,7 @@ def ecn_after(inner: int, outside: int) -> int:
 
 
 def _sum4(frame: bytes, start: int) -> int:
-    return checksum(frame[start : start + 20]) % 0xFFFF
+    return int(checksum(frame[start : start + 20])) % 0xFFFF
 
 
 # -- super-frames and checksums

@@ -21,11 +21,11 @@ IP = {4: 20, 6: 40}
 
 def effect(
     version: int = 4, size: int = 100, remote: int = 0, vni: int = 10, sport: int = 50_000,
-    octet: int = 0, ttl: int = 64, filling: int = 0, checksum: bool = False,
+    octet: int = 0, ttl: int = 64, filling: int = 0, checksum: int = False,
 ) -> ToUnderlay:  # fmt: skip
     to = REMOTES[version][remote]
     header = outer_header(LOCAL[version], to, vni, 64, VXLAN_PORT)
-    packet = encapsulate(header, bytes((filling,)) * size, sport, checksum, octet, ttl)
+    packet = encapsulate(header, bytes((filling,)) * size, sport, bool(checksum), octet, ttl)
     return ToUnderlay(to, packet, vni, False)
 
 

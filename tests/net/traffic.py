@@ -1,14 +1,15 @@
 """Random traffic for a VTEP under test, in batches whose outcome does not depend on timing.
 
-A VTEP with two data paths may let a known flow overtake a frame that it must first learn from. So
-within a batch a MAC is either a source, always from one place, or a destination: what is learned
-from the batch decides nothing in it.
+In a VTEP with two data paths, a frame of a known flow may overtake a frame that must be learned
+from first. Within a batch a MAC is therefore either a source, always from one place, or a
+destination: rows learned from a batch do not influence the same batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from topologies.conformance import frames
 from topologies.conformance.bench import Bench
@@ -17,8 +18,15 @@ STRANGER4, STRANGER6 = "192.0.2.77", "2001:db8::77"  # a VTEP nobody has heard o
 UNKNOWN_VNI = 4_242
 _STATIONS = 16
 _MOVES = 0.1  # how often something moves
-_SIZES_THAT_FIT = (46, 64, 200, 1000, 1486, 1487, 1500)
-_SIZES = (*_SIZES_THAT_FIT, 1501, 1518, 1600)
+_SIZES_THAT_FIT: tuple[int, ...] = (46, 64, 200, 1000, 1486, 1487, 1500)
+_SIZES: tuple[int, ...] = (*_SIZES_THAT_FIT, 1501, 1518, 1600)
+
+
+class Batch(NamedTuple):
+    """Frames at the port, or packets at the underlay."""
+
+    port: list[bytes]
+    underlay: list[bytes]
 
 
 class Traffic:
@@ -35,16 +43,18 @@ class Traffic:
             for number, station in enumerate(stations)
         }
 
-    def batch(self, length: int) -> dict[str, list[bytes]]:
-        """Arguments of `Bench.exchange`: frames at the port, or packets at the underlay."""
+    def batch(self, length: int) -> Batch:
+        """The next batch, of `length` frames or packets."""
         from_vms = self.random.random() < 0.5
         sources, destinations = self._split(from_vms)
         if from_vms:
-            self._sizes = _SIZES
-            return {"port": [self._frame_of_vm(sources, destinations) for _ in range(length)]}
+            self._sizes: tuple[int, ...] = _SIZES
+            frames = [self._frame_of_vm(sources, destinations) for _ in range(length)]
+            return Batch(port=frames, underlay=[])
         self._sizes = _SIZES_THAT_FIT
         places = {source: self._place(source) for source in sources}
-        return {"underlay": [self._packet(places, destinations) for _ in range(length)]}
+        packets = [self._packet(places, destinations) for _ in range(length)]
+        return Batch(port=[], underlay=packets)
 
     def _split(self, from_vms: bool) -> tuple[list[str], list[str]]:
         """Sources and destinations; sources are at home, but for one now and then that moved."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.traffic import Traffic
+from tests.net.traffic import Traffic
 from topologies.conformance.bench import Bench, Seen
 from topologies.conformance.candidate import Candidate
 from topologies.conformance.setups import Setup
@@ -61,9 +61,10 @@ def _bench(setup: Setup, datapath: str, directory: Path) -> Iterator[Bench]:
 def _first_difference(traffic: Traffic, kernel: Bench, python: Bench, frames: int) -> str | None:
     for number in range(frames // BATCH):
         batch = traffic.batch(BATCH)
-        ways = [_outcome(bench.exchange(**batch)) for bench in (kernel, python)]
+        ways = [_outcome(bench.exchange(batch.port, batch.underlay)) for bench in (kernel, python)]
         if ways[0] != ways[1]:
-            return f"batch {number} ({', '.join(batch)}): {_told(ways[0], ways[1])}"
+            side = "port" if batch.port else "underlay"
+            return f"batch {number} ({side}): {_told(ways[0], ways[1])}"
         if number % _TABLES_EVERY == 0:
             if traffic.random.random() < 0.2:
                 for bench in (kernel, python):
