@@ -1,8 +1,8 @@
-"""Answer address resolution in place of a remote VM, so that it need not be flooded.
+"""ARP suppression: answer address requests in place of a remote VM, instead of flooding. No I/O.
 
-An option of a segment (ARP suppression; for IPv6, neighbour solicitations). What ARP (RFC 826) and
-neighbour advertisements (RFC 4861) say on their way through is remembered: which IP has which MAC.
-Whether that MAC is still behind a remote is asked of the table, which ages. Pure.
+It is an option of a segment, and covers ARP (RFC 826) and IPv6 neighbour solicitations (RFC 4861).
+The VTEP learns from passing ARP and neighbour messages which IP address has which MAC. The core
+answers only if the segment's table, which ages, still has that MAC behind a remote.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ class NeighbourTable:
     """Which IP address has which MAC, in one segment."""
 
     def __init__(self, limit: int) -> None:
-        """limit: how many addresses are remembered; above it those that are keep their place."""
+        """limit: the number of addresses stored; beyond it no new ones are added."""
         self._limit = limit
         self._macs: dict[bytes, bytes] = {}
 
     def learn(self, frame: bytes) -> None:
-        """Remember what a frame says of its sender."""
-        said = _arp_sender(frame) or _nd_sender(frame)
-        if said is not None and (said[0] in self._macs or len(self._macs) < self._limit):
-            self._macs[said[0]] = said[1]
+        """Learn the sender's address from an ARP or neighbour message."""
+        sender = _arp_sender(frame) or _nd_sender(frame)
+        if sender is not None and (sender[0] in self._macs or len(self._macs) < self._limit):
+            self._macs[sender[0]] = sender[1]
 
     def __len__(self) -> int:
-        """How many addresses are remembered."""
+        """The number of addresses stored."""
         return len(self._macs)
 
     def lookup_target(self, frame: bytes) -> bytes | None:
-        """The remembered MAC of the address that a frame asks for; None if it asks for none."""
+        """The MAC of the address that a frame requests; None if unknown, or for other frames."""
         target = _arp_target(frame) or _nd_target(frame)
         return None if target is None else self._macs.get(target)
 
 
 def reply(frame: bytes, mac: bytes) -> bytes:
-    """The answer to a request, as the station with that MAC would give it."""
+    """The reply to a request, as the station with that MAC would send it."""
     at = network_offset(frame)
     head = frame[6:12] + mac + frame[12:at]
     if frame[at - 2 : at] == _ARP:
@@ -75,12 +75,12 @@ def _arp_target(frame: bytes) -> bytes | None:
     if arp is None or arp[6:8] != _REQUEST or frame[:6] != BROADCAST:
         return None
     if arp[14:18] in (_NO_ADDRESS, arp[24:28]):
-        return None  # a probe or an announcement (RFC 5227) is for everyone
+        return None  # RFC 5227: probes and announcements must reach all stations
     return arp[24:28]
 
 
 def _icmpv6(frame: bytes, kind: int) -> bytes | None:
-    """An IPv6 packet that carries a neighbour message of this kind directly."""
+    """The IPv6 packet of a frame, if it is a neighbour message of this kind."""
     at = network_offset(frame)
     packet = frame[at:]
     known = frame[at - 2 : at] == _IPV6 and len(packet) >= 64 and packet[6] == _ICMPV6
@@ -100,7 +100,7 @@ def _nd_sender(frame: bytes) -> tuple[bytes, bytes] | None:
 def _nd_target(frame: bytes) -> bytes | None:
     packet = _icmpv6(frame, _SOLICITATION)
     if packet is None or not any(packet[8:24]) or not frame[0] & 1:
-        return None  # duplicate address detection, and unicast confirmation, go their way
+        return None  # duplicate address detection and unicast confirmation are forwarded
     return packet[48:64]
 
 

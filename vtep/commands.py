@@ -1,7 +1,7 @@
-"""What the control socket's commands mean: a table from name to function, over one VTEP.
+"""The commands of the control socket: a table from name to function, for one VTEP.
 
-Shapes are those of `vxlab ... --json`. Each command gets the asking client and named arguments;
-it answers a result, or None where it has answered by itself.
+Results have the shapes of `vxlab ... --json`. Each command gets the client and named arguments. It
+returns a result, or None if it has sent an answer itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vtep.segments import Segment, SegmentSpec, SegmentTaken
 
 
 class Vtep(Protocol):
-    """What commands need of an agent."""
+    """What the commands use of an agent."""
 
     name: str
     core: Core
@@ -37,10 +37,10 @@ class Vtep(Protocol):
         """Carry out a decision of the core."""
 
     def kernel_groups(self) -> set[str]:
-        """The groups the kernel is a member of."""
+        """The groups that the kernel has joined."""
 
     def stop(self) -> None:
-        """End in order, soon."""
+        """Stop after the current round of the loop."""
 
 
 def table(vtep: Vtep) -> Commands:
@@ -66,7 +66,7 @@ class _Commands:
         self._vtep = vtep
         self._core = vtep.core
 
-    # -- looking
+    # -- state
 
     def ready(self, _client: Client) -> dict[str, Any]:
         vnis = len(self._core.segments.by_vni)
@@ -125,9 +125,9 @@ class _Commands:
         try:
             return self._core.segments.by_vni[_checked(checks.vni, "vni", vni)]
         except KeyError:
-            raise Refused(f"vni = {vni!r}: this VTEP does not carry it") from None
+            raise Refused(f"vni = {vni!r}: this VTEP has no such VNI") from None
 
-    # -- changing
+    # -- changes
 
     def flush(
         self, _client: Client, vni: int | None = None, mac: str | None = None
@@ -143,7 +143,7 @@ class _Commands:
         try:
             segment = config.segment(row, self._vtep.ports)
             if segment.port not in self._vtep.ports:
-                raise checks.refuse("port", segment.port, ", ".join(self._vtep.ports))
+                raise checks.must_be("port", segment.port, " or ".join(self._vtep.ports))
             port = PortId(self._vtep.ports.index(segment.port))
             decision = self._core.add_segment(segment_spec(segment, port), time.monotonic())
             self._vtep.carry_out(decision)
@@ -166,7 +166,7 @@ class _Commands:
         self._segment(vni)
         checked = _checked(checks.mac, "mac", mac), _checked(checks.address, "remote", remote)
         if remote == self._core.options.local:
-            raise Refused(f"remote = {remote!r}: allowed is any but this VTEP's own address")
+            raise Refused(f"remote = {remote!r}: must not be this VTEP's own address")
         self._core.set_static(vni, *checked, time.monotonic(), add)
         return {}
 
@@ -179,13 +179,13 @@ class _Commands:
         self._vtep.stop()
         return {}
 
-    # -- watching
+    # -- events
 
     def events(self, client: Client, initial: bool = False) -> None:
         """Stream events to the client until it leaves."""
         if client.on_close is not None:
-            raise Refused("events: on this connection already")
-        wants_initial = _checked(checks.flag, "initial", initial)
+            raise Refused("events: this connection already has them")
+        initial_first = _checked(checks.flag, "initial", initial)
         name, offset = self._vtep.name, time.time() - time.monotonic()
 
         def send(event: Event) -> None:
@@ -194,13 +194,13 @@ class _Commands:
         self._vtep.reporter.subscribe(send)
         client.on_close = lambda: self._vtep.reporter.unsubscribe(send)
         client.send({"ok": True, "result": {}})
-        if wants_initial:
-            for event in self._core.segments.standing(time.monotonic()):
+        if initial_first:
+            for event in self._core.segments.current_state(time.monotonic()):
                 client.send(event.as_json(name, offset, True))
 
 
 def segment_spec(segment: config.SegmentConfig, port: PortId) -> SegmentSpec:
-    """A configured segment in the core's words."""
+    """The core's form of a configured segment."""
     return SegmentSpec(
         vni=segment.vni,
         port=port,

@@ -1,4 +1,4 @@
-"""From a configuration file to an agent that runs, and to an exit status when it does not."""
+"""Start an agent from a configuration file, or report why it cannot start."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vtep.log import log
 
 
 def launch(path: str, datapath: str | None = None) -> int:
-    """Run one agent until told to stop; 0 in order, 1 the machine forbids, 2 the file is wrong.
+    """Run one agent until it is stopped; returns the exit status.
 
-    datapath: another than the file says.
+    0: stopped. 1: the machine prevents it. 2: the file is invalid. datapath: overrides the file's.
     """
     try:
         parsed = config.parse(Path(path).read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ def launch(path: str, datapath: str | None = None) -> int:
         log(f"error: {path}: {error.strerror}")
         return 2
     except UnicodeDecodeError as error:
-        log(f"error: {path}: no TOML: byte {error.start} is not UTF-8")
+        log(f"error: {path}: invalid TOML: byte {error.start} is not UTF-8")
         return 2
     except ConfigError as error:
         log(f"error: {path}: {error}")
@@ -39,5 +39,5 @@ def launch(path: str, datapath: str | None = None) -> int:
     log(f"{agent.name}: {vnis} VNIs over {parsed.underlay.interface} ({parsed.underlay.local})")
     log(f"{agent.name}: data path {agent.data_path.name}: {agent.data_path.reason}")
     agent.run()
-    log(f"{agent.name}: ended in order")
+    log(f"{agent.name}: stopped")
     return 0

@@ -1,7 +1,7 @@
-"""Many messages of a socket by one system call: recvmmsg(2), which Python's socket module lacks.
+"""Receive many messages of a socket by one system call: recvmmsg(2).
 
-Data, addresses and control data of the messages lie at fixed places of memory that the kernel
-writes, so that reading one is a few look-ups and no call.
+Python's socket module does not have it. The kernel writes data, addresses and control data of the
+messages to fixed places in memory, so reading one message takes a few look-ups and no call.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 import struct
 from collections.abc import Iterator
 
-# (data, the sender's address, control data, flags): good until the next call
+# (data, the sender's address, control data, flags): valid until the next call
 Message = tuple[memoryview, memoryview, memoryview, int]
 
-BATCH = 64  # messages of one descriptor before the others get their turn
+BATCH = 64  # messages of one descriptor before the others are served
 _DONT_WAIT = 0x40
 _NAME, _CONTROL = 32, 128  # bytes of an address, and of control data
 # struct mmsghdr where pointers have 64 bits: name and its length, vectors and how many, control
@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Memory:
-    """Anonymous memory in equal parts; a page is taken when it is first written."""
+    """Anonymous memory in equal parts; the kernel allocates a page when it is first written."""
 
     def __init__(self, parts: int, length: int) -> None:
         self._length = length
@@ -43,7 +43,7 @@ class _Memory:
 
 
 class ReceiveBatch:
-    """Room for so many messages of so many bytes each."""
+    """Buffers for a fixed number of messages of at most `length` bytes each."""
 
     def __init__(self, length: int, messages: int = BATCH) -> None:
         self._messages = messages
@@ -60,16 +60,16 @@ class ReceiveBatch:
         )
 
     def _header(self, number: int) -> bytes:
-        """Of one message, as the kernel wants it before each call."""
+        """The header of one message, as the kernel expects it before each call."""
         return _HEADER.pack(
             self._names.address(number), _NAME, self._vectors.address(number), 1,
             self._control.address(number), _CONTROL, 0, 0,
         )  # fmt: skip
 
     def receive(self, descriptor: int) -> Iterator[Message]:
-        """What waits at a socket, as far as there is room.
+        """The messages that wait at a socket, as many as there are buffers.
 
-        BlockingIOError where nothing does; OSError for an error that the socket has to tell.
+        BlockingIOError if there are none; OSError for an error that the socket reports.
         """
         self._headers.parts[0][:] = self._fresh
         count = _libc.recvmmsg(

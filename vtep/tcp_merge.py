@@ -1,9 +1,9 @@
-"""Put TCP segments of one flow together before they are handed over. Pure: frames in, one out.
+"""Merge TCP segments of one flow into a super-frame before they are written to a port. No I/O.
 
-What a VM sent as one super-frame comes out of the tunnel as many frames. Handed over as one again,
-they cost the port and the VM's kernel one pass instead of many. Only what the kernel would cut
-into the same bytes is put together: consecutive segments with equal headers, full size but the
-last, and right checksums, since nobody looks at them afterwards.
+A super-frame (TSO) that a VM sent arrives from the tunnel as many frames. Merged again, they pass
+the port and the receiving VM's kernel once instead of many times. Frames are merged only if the
+kernel would segment the result into the same bytes: consecutive segments with equal headers, of
+full size except the last. Their checksums must be right, because nobody verifies them afterwards.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from vtep.wire import ones_sum
 
 _SHORT = struct.Struct("!H")
 _LONG = struct.Struct("!I")
-_NETWORK = 14  # out of a tunnel comes no tag, or a frame that is left alone
+_NETWORK = 14  # tagged frames are never merged
 _IPV4_TRANSPORT, _IPV6_TRANSPORT = 34, 54
 _TCP = 6
 _ACK, _PSH = 0x10, 0x08
 
 
 def may_begin(frame: bytes) -> bool:
-    """Whether a run could begin with it: a quick look that lets all TCP pass, and little else."""
+    """Whether a run could begin with a frame: a cheap check that is true for all TCP frames."""
     return len(frame) >= _IPV4_TRANSPORT + 20 and _TCP in (frame[23], frame[20])
 
 
 def follows(before: bytes, frame: bytes) -> bool:
-    """Whether `frame` may come behind `before` in one super-frame, by their headers."""
+    """Whether, by their headers, `frame` may follow `before` in one super-frame."""
     at = _transport(before)
     if at is None or before[:16] != frame[:16] or len(frame) > len(before):
         return False
@@ -39,7 +39,7 @@ def follows(before: bytes, frame: bytes) -> bool:
     if not at + 20 <= payload < len(frame):
         return False
     if before[at + 13] != _ACK or frame[at + 13] & ~_PSH != _ACK:
-        return False  # a push ends a super-frame; other flags stand alone
+        return False  # PSH ends a super-frame; segments with other flags are never merged
     if before[at + 8 : at + 13] != frame[at + 8 : at + 13]:
         return False
     if before[at + 14 : at + 16] != frame[at + 14 : at + 16]:
@@ -68,7 +68,7 @@ def _transport(frame: bytes) -> int | None:
 
 
 def _same_network(before: bytes, frame: bytes, at: int) -> bool:
-    """Whether IP header and ports are those that the next piece of a super-frame would have."""
+    """Whether IP header and ports are those of the next segment of a super-frame."""
     if at == _IPV6_TRANSPORT:
         whole = _SHORT.unpack_from(frame, 18)[0] + at == len(frame)
         return whole and before[16:18] == frame[16:18] and before[20:58] == frame[20:58]
@@ -81,15 +81,15 @@ def _same_network(before: bytes, frame: bytes, at: int) -> bool:
 
 
 class TcpRun:
-    """Frames that follow one another, until one does not."""
+    """Frames that may be merged, in order."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with no frames."""
         self._frames: list[bytes] = []
         self._length = 0
 
     def take(self, frame: bytes) -> bool:
-        """Add it, if it may come behind what is here."""
+        """Add a frame if it may follow the ones taken."""
         if self._frames and not self._fits(frame):
             return False
         self._frames.append(frame)
@@ -103,24 +103,24 @@ class TcpRun:
         return follows(last, frame)
 
     def end(self) -> None:
-        """Begin anew, with none."""
+        """Forget all frames."""
         self._frames, self._length = [], 0
 
 
 class PortRun:
-    """Effects whose frames follow one another, for one port and VLAN."""
+    """The rule for batching: effects for one port and VLAN whose frames may be merged."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with no frames."""
         self._run = TcpRun()
         self._first: ToPort | None = None
 
     def may_begin(self, effect: Effect) -> TypeGuard[ToPort]:
-        """Whether a run could begin with it."""
+        """Whether a run could begin with this effect."""
         return isinstance(effect, ToPort) and may_begin(effect.frame)
 
     def take(self, effect: ToPort) -> bool:
-        """Add it, if it may come behind what is here."""
+        """Add a frame if it may follow the ones taken."""
         first = self._first
         if first is None:
             self._first = effect
@@ -129,13 +129,13 @@ class PortRun:
         return self._run.take(effect.frame)
 
     def end(self) -> None:
-        """Begin anew, with none."""
+        """Forget all frames."""
         self._first = None
         self._run.end()
 
 
 def merge(frames: Sequence[bytes]) -> tuple[VnetHeader, bytes] | None:
-    """One super-frame of two or more frames of a run; None if a checksum among them is wrong."""
+    """One super-frame of the two or more frames of a run; None if one has a wrong checksum."""
     first = frames[0]
     at = _transport(first)
     if at is None or not all(_is_right(frame, at) for frame in frames):
@@ -149,7 +149,7 @@ def merge(frames: Sequence[bytes]) -> tuple[VnetHeader, bytes] | None:
 
 
 def _is_right(frame: bytes, at: int) -> bool:
-    """Whether the checksums are right, and written the one way in which they are cut again."""
+    """Whether the checksums are right, and have the form that segmentation would give them."""
     ipv4 = at == _IPV4_TRANSPORT
     if ipv4 and ones_sum(frame[_NETWORK:at]) != 0xFFFF:
         return False
@@ -160,7 +160,7 @@ def _is_right(frame: bytes, at: int) -> bool:
 
 
 def _set_lengths(whole: bytearray, at: int) -> None:
-    """Its own lengths, and the sum of its pseudo-header, which the kernel completes."""
+    """Set the lengths, and the pseudo-header's sum, from which the kernel computes the checksum."""
     length = len(whole) - at
     if at == _IPV4_TRANSPORT:
         _SHORT.pack_into(whole, 16, len(whole) - _NETWORK)

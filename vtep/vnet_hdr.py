@@ -1,8 +1,8 @@
-"""Finish what a sender left to its network card: checksums, and the cutting of super-frames.
+"""Complete offloads that a sender left to its NIC: checksums and segmentation. No I/O.
 
-A frame read with PACKET_VNET_HDR may have a partial checksum, or be a TCP super-frame of up to
-64 KB, as VMs hand them over. A tunnel needs whole frames that fit. Pure: header and bytes in,
-frames out. The header is struct virtio_net_hdr (Virtio 1.2, 5.1.6), ten bytes, host byte order.
+A frame read with PACKET_VNET_HDR may have a partial checksum, or be a TCP super-frame (TSO) of up
+to 64 KB. A tunnel needs complete frames that fit the MTU. The header that describes the pending
+work is struct virtio_net_hdr (Virtio 1.2, section 5.1.6): ten bytes in host byte order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
 
 class VnetHeader(NamedTuple):
-    """What is left to do with a frame."""
+    """The pending offloads of a frame."""
 
     flags: int
     gso_type: int
@@ -37,34 +37,34 @@ class VnetHeader(NamedTuple):
     checksum_offset: int
 
     @property
-    def nothing(self) -> bool:
-        """Whether the frame is finished as it is."""
+    def is_empty(self) -> bool:
+        """Whether nothing is pending."""
         return not (self.flags & NEEDS_CHECKSUM or self.gso_type)
 
 
 def parse(header: bytes | memoryview) -> VnetHeader:
-    """Read the ten bytes."""
+    """Parse the ten bytes."""
     return VnetHeader(*_HEADER.unpack_from(header))
 
 
-def pack(offload: VnetHeader) -> bytes:
-    """Write the ten bytes."""
-    return _HEADER.pack(*offload)
+def pack(header: VnetHeader) -> bytes:
+    """The ten bytes of a header."""
+    return _HEADER.pack(*header)
 
 
-def finish(offload: VnetHeader, frame: bytes) -> list[bytes] | None:
-    """The frames as they go on the wire; None where the work is of an unknown or broken kind."""
-    kind = offload.gso_type & ~_GSO_ECN
+def finish(header: VnetHeader, frame: bytes) -> list[bytes] | None:
+    """The frames as sent on a wire; None if the header is invalid or of an unknown kind."""
+    kind = header.gso_type & ~_GSO_ECN
     if kind == _GSO_NONE:
-        return _complete(offload, frame) if offload.flags & NEEDS_CHECKSUM else [frame]
-    layout = _Layout.find(offload, frame, kind)
-    return None if layout is None else layout.cut(offload.segment_size)
+        return _complete(header, frame) if header.flags & NEEDS_CHECKSUM else [frame]
+    layout = _Layout.find(header, frame, kind)
+    return None if layout is None else layout.cut(header.segment_size)
 
 
-def _complete(offload: VnetHeader, frame: bytes) -> list[bytes] | None:
-    """Complete a checksum: the sender has put that of the pseudo-header in its place."""
-    start = offload.checksum_start
-    place = start + offload.checksum_offset
+def _complete(header: VnetHeader, frame: bytes) -> list[bytes] | None:
+    """Complete a checksum; the sender has stored the pseudo-header's sum in its place."""
+    start = header.checksum_start
+    place = start + header.checksum_offset
     if place + 2 > len(frame):
         return None
     right = _SHORT.pack(_folded(ones_sum(frame[start:])))
@@ -72,12 +72,12 @@ def _complete(offload: VnetHeader, frame: bytes) -> list[bytes] | None:
 
 
 def _folded(total: int) -> int:
-    """The checksum of a one's complement sum; zero is written as all ones, which TCP takes too."""
+    """The checksum for a one's complement sum; zero is written as all ones, as UDP requires."""
     return (0xFFFF - total) or 0xFFFF
 
 
 class _Layout:
-    """Where the headers of a super-frame lie."""
+    """Where the headers of a super-frame are."""
 
     def __init__(self, frame: bytes, network: int, transport: int, payload: int, kind: int) -> None:
         self.frame = frame
@@ -88,12 +88,12 @@ class _Layout:
         self.tcp = kind != _GSO_UDP
 
     @classmethod
-    def find(cls, offload: VnetHeader, frame: bytes, kind: int) -> _Layout | None:
-        """Work out the layout; None if it does not hold together."""
+    def find(cls, header: VnetHeader, frame: bytes, kind: int) -> _Layout | None:
+        """Find the layout; None if header and frame are inconsistent."""
         network = network_offset(frame)
-        transport = offload.checksum_start
+        transport = header.checksum_start
         shortest = 20 if kind != _GSO_UDP else 8
-        if kind not in (TCPV4, TCPV6, _GSO_UDP) or not offload.segment_size:
+        if kind not in (TCPV4, TCPV6, _GSO_UDP) or not header.segment_size:
             return None
         if not network + 20 <= transport <= len(frame) - shortest:
             return None
@@ -103,12 +103,12 @@ class _Layout:
         payload = transport + length
         if length < shortest or payload >= len(frame):
             return None
-        if payload - network + min(offload.segment_size, len(frame) - payload) > LARGEST_PACKET:
+        if payload - network + min(header.segment_size, len(frame) - payload) > LARGEST_PACKET:
             return None
         return cls(frame, network, transport, payload, kind)
 
     def cut(self, size: int) -> list[bytes]:
-        """Frames of at most `size` bytes of payload, each with lengths and checksums of its own."""
+        """Segment into frames with at most `size` bytes of payload and their own checksums."""
         starts = range(self.payload, len(self.frame), size)
         last = starts[-1]
         return [
@@ -157,13 +157,13 @@ class _Layout:
         return ones_sum(self.frame[start:end]) + (6 if self.tcp else 17) + length
 
 
-def unfinished(frame: bytes, mtu: int) -> VnetHeader | None:
-    """What a frame out of a tunnel still lacks: a checksum, or the cutting; None if nothing.
+def pending_offloads(frame: bytes, mtu: int) -> VnetHeader | None:
+    """The offloads that are pending for a frame from a tunnel; None if there are none.
 
-    Between VTEPs of one machine nobody computes inner checksums or cuts super-frames: virtual
-    links pass them on undone, and a UDP socket does not say so. The undone checksum is that of
-    the pseudo-header; where a right one happens to be the same, computing it again is harmless.
-    mtu: of the interface the frame is for, in bytes.
+    Between VTEPs of one machine, virtual links pass on inner frames with partial checksums and
+    inner super-frames, and a UDP socket does not report that. A partial checksum equals the sum of
+    the pseudo-header. If a complete one happens to be the same, computing it again is harmless.
+    mtu: of the interface to which the frame will be written, in bytes.
     """
     network = network_offset(frame)
     found = _transport(frame, network)
@@ -190,7 +190,7 @@ def unfinished(frame: bytes, mtu: int) -> VnetHeader | None:
 
 
 def _transport(frame: bytes, network: int) -> tuple[int, int, bytes, int] | None:
-    """Where TCP or UDP begins, which of them, both addresses, and where the packet ends."""
+    """Where TCP or UDP begins, its protocol number, both addresses, and where the packet ends."""
     kind = frame[network - 2 : network]
     if kind == b"\x08\x00" and len(frame) >= network + 20:
         start = network + (frame[network] & 0x0F) * 4
@@ -198,7 +198,7 @@ def _transport(frame: bytes, network: int) -> tuple[int, int, bytes, int] | None
         protocol = frame[network + 9]
         addresses = frame[network + 12 : network + 20]
         if start < network + 20 or _SHORT.unpack_from(frame, network + 6)[0] & 0x3FFF:
-            return None  # a fragment has no checksum of its own
+            return None  # a fragment has no complete checksum
     elif kind == b"\x86\xdd" and len(frame) >= network + 40:
         start = network + 40
         end = start + int(_SHORT.unpack_from(frame, network + 4)[0])
@@ -212,7 +212,7 @@ def _transport(frame: bytes, network: int) -> tuple[int, int, bytes, int] | None
 
 
 def _is_network_header(header: bytes, kind: int) -> bool:
-    """Whether the bytes before the transport header are the IP header that the kind names."""
+    """Whether the bytes before the transport header are an IP header of the kind's version."""
     version = header[0] >> 4
     if version == 4 and kind != TCPV6:
         return (header[0] & 0x0F) * 4 == len(header)

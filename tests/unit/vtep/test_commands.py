@@ -207,8 +207,8 @@ def test_stop_answers_first(vtep: FakeVtep, asker: Asker) -> None:
     assert vtep.stopped
 
 
-NO_VNI = "vni = 99: this VTEP does not carry it"
-VNI_RANGE = "allowed is a whole number from 0 to 16777215"
+NO_VNI = "vni = 99: this VTEP has no such VNI"
+VNI_RANGE = "must be a whole number from 0 to 16777215"
 NEW = {"vni": 20, "group": "239.1.1.20", "vlan": 2}
 
 
@@ -221,27 +221,27 @@ NEW = {"vni": 20, "group": "239.1.1.20", "vlan": 2}
         ("fdb", {"vni": [10]}, f"vni = [10]: {VNI_RANGE}"),
         ("fdb", {"vni": 10.0}, f"vni = 10.0: {VNI_RANGE}"),
         ("flush", {"vni": 99}, NO_VNI),
-        ("flush", {"mac": "B"}, "mac = 'B': allowed is a MAC such as 02:00:00:00:00:0a"),
-        ("flush", {"mac": 5}, "mac = 5: allowed is a text"),
+        ("flush", {"mac": "B"}, "mac = 'B': must be a MAC such as 02:00:00:00:00:0a"),
+        ("flush", {"mac": 5}, "mac = 5: must be a non-empty string"),
         ("vni_del", {"vni": 99}, NO_VNI),
         ("vni_del", {"vni": None}, f"vni = None: {VNI_RANGE}"),
         ("vni_add", {}, "segment.vni: missing"),
-        ("vni_add", {**NEW, "vni": 10}, "vni 10: there already"),
-        ("vni_add", {**NEW, "vlan": 1}, "vlan 1: carries vni 10 already"),
-        ("vni_add", {**NEW, "port": "trunk9"}, "port = 'trunk9': allowed is trunk0"),
+        ("vni_add", {**NEW, "vni": 10}, "vni 10: already exists"),
+        ("vni_add", {**NEW, "vlan": 1}, "vlan 1: already used by vni 10"),
+        ("vni_add", {**NEW, "port": "trunk9"}, "port = 'trunk9': must be trunk0"),
         ("vni_add", {**NEW, "self": 1},
-         "segment.self: unknown; allowed: vni, vlan, inner_tags, group, remotes, port"),
+         "segment.self: unknown; must be one of vni, vlan, inner_tags, group, remotes, port"),
         ("vni_add", {**NEW, "_client": 1}, "segment._client: unknown"),
         ("static_add", {"vni": 99, "mac": B, "remote": HV2}, NO_VNI),
         ("static_add", {"vni": 10, "mac": B, "remote": GROUP},
-         f"remote = '{GROUP}': allowed is the IP address of one host"),
+         f"remote = '{GROUP}': must be the IP address of one host"),
         ("static_add", {"vni": 10, "mac": B, "remote": HV1},
-         f"remote = '{HV1}': allowed is any but this VTEP's own address"),
+         f"remote = '{HV1}': must not be this VTEP's own address"),
         ("static_del", {"vni": 10, "mac": B}, f"mac = '{B}': no static row in vni 10"),
-        ("events", {"initial": 1}, "initial = 1: allowed is true or false"),
+        ("events", {"initial": 1}, "initial = 1: must be true or false"),
     ],
 )  # fmt: skip
-def test_a_refusal_says_what_is_allowed_and_changes_nothing(
+def test_a_refusal_names_the_cause_and_changes_nothing(
     do: str, arguments: dict[str, Any], words: str, vtep: FakeVtep, asker: Asker
 ) -> None:
     assert asker.refusal(do, **arguments).startswith(words)
@@ -320,7 +320,7 @@ def test_nothing_is_made_for_nobody(server: Server, vtep: FakeVtep) -> None:
 
 def test_one_stream_a_connection(vtep: FakeVtep, asker: Asker) -> None:
     asker.result("events")
-    assert asker.refusal("events") == "events: on this connection already"
+    assert asker.refusal("events") == "events: this connection already has them"
     vtep.send(frames.plain(A))
     assert len(asker.hear()) == 2, "each event once"
     asker.close()

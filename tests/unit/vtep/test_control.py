@@ -75,7 +75,7 @@ def test_clients_do_not_mix(server: Server) -> None:
     assert first.hear() == [{"ok": True, "result": -2}]
 
 
-FORM = 'a request is {"do": COMMAND, ...} in one line'
+FORM = 'a request must be {"do": COMMAND, ...} on one line'
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ FORM = 'a request is {"do": COMMAND, ...} in one line'
         (b"null", FORM),
         (b"{}", FORM),
         (b"[" * 100_000, FORM),
-        (b'{"do": "fly"}', "do = 'fly': allowed is double, refuse, watch, much"),
-        (b'{"do": ["double"]}', "do = ['double']: allowed is double, refuse, watch, much"),
-        (b'{"do": {}}', "do = {}: allowed is double, refuse, watch, much"),
-        (b'{"do": null}', "do = None: allowed is double, refuse, watch, much"),
+        (b'{"do": "fly"}', "do = 'fly': must be one of double, refuse, watch, much"),
+        (b'{"do": ["double"]}', "do = ['double']: must be one of double, refuse, watch, much"),
+        (b'{"do": {}}', "do = {}: must be one of double, refuse, watch, much"),
+        (b'{"do": null}', "do = None: must be one of double, refuse, watch, much"),
         (b'{"do": "refuse"}', "not today"),
         (b'{"do": "double"}', "arguments []: missing a required argument: 'number'"),
         (

@@ -97,10 +97,10 @@ def test_the_result_is_printed_as_json(agent: Agent, capsys: pytest.CaptureFixtu
 def test_a_refusal_is_said_and_ends_with_1(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent.answers = [{"ok": False, "error": "vni = 11: this VTEP does not carry it"}]
+    agent.answers = [{"ok": False, "error": "vni = 11: this VTEP has no such VNI"}]
     assert run(agent, "fdb --vni 11") == 1
     said = capsys.readouterr()
-    assert said.err == "vtep.ctl: vni = 11: this VTEP does not carry it\n" and said.out == ""
+    assert said.err == "vtep.ctl: vni = 11: this VTEP has no such VNI\n" and said.out == ""
 
 
 def test_events_are_printed_as_they_come(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_without_a_socket_it_is_a_usage_error(
 ) -> None:
     monkeypatch.delenv("VXLAB_VTEP_SOCKET", raising=False)
     assert ctl.main(["ready"]) == 2
-    assert "--socket PATH or $VXLAB_VTEP_SOCKET is wanted" in capsys.readouterr().err
+    assert "--socket PATH or $VXLAB_VTEP_SOCKET is required" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["", "vni", "vni add ten 239.1.1.10", "fdb --vni x", "fly"])

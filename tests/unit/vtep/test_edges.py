@@ -172,7 +172,7 @@ def unfinished_is_described_truly(chance: random.Random) -> bool:
     if chance.random() < 0.6:
         frame = _undone(frame)
     mtu = chance.choice((MTU, 576, 1280, 68))
-    left = vnet_hdr.unfinished(frame, mtu)
+    left = vnet_hdr.pending_offloads(frame, mtu)
     if left is None:
         return False
     assert left.checksum_start + left.checksum_offset + 2 <= len(frame)

@@ -147,7 +147,7 @@ def test_what_holds_already_is_told_to_who_comes_late() -> None:
     fabric.exchange(1, frames.arp_request())
     fabric.exchange(2, frames.arp_reply())
     told = [(e.decision, e.why, e.vni, e.group, e.mac, e.remote)
-            for e in fabric.cores[1].segments.standing(fabric.now)]  # fmt: skip
+            for e in fabric.cores[1].segments.current_state(fabric.now)]  # fmt: skip
     assert told == [
         ("joined", "vni_added", 10, "239.1.1.10", None, None),
         ("joined", "vni_added", 20, "239.1.1.20", None, None),

@@ -37,10 +37,10 @@ def test_a_missing_file_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"\xff\xfe", "no TOML: byte 0 is not UTF-8"),
-        (b"name = ", "no TOML: "),
-        (GOOD.replace("vni = 10", "vni = -1").encode(), "segment.vni = -1: allowed is"),
-        (GOOD.replace("hv1", "hv1", 1).encode() + b"[datapath]\n", "datapath = {}: allowed is"),
+        (b"\xff\xfe", "invalid TOML: byte 0 is not UTF-8"),
+        (b"name = ", "invalid TOML: "),
+        (GOOD.replace("vni = 10", "vni = -1").encode(), "segment.vni = -1: must be"),
+        (GOOD.replace("hv1", "hv1", 1).encode() + b"[datapath]\n", "datapath = {}: must be"),
     ],
 )
 def test_a_broken_file_ends_with_2(
@@ -78,7 +78,7 @@ def test_the_fork_server_refuses_what_is_no_request(
     monkeypatch.setattr(forkserver, "spawn", lambda request: pytest.fail("forked"))
     answer = forkserver._answer(line)
     assert answer["ok"] is False
-    assert answer["error"].endswith("allowed is spawn with config, netns and log")
+    assert answer["error"].endswith("the request must be spawn with config, netns and log")
 
 
 def test_the_fork_server_answers_with_the_agents_pid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,8 @@ def test_a_port_is_an_access_port_again_when_its_last_vlan_goes() -> None:
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        (segment(10, 2), "vni 10: there already"),
-        (segment(20, 1), "vlan 1: carries vni 10 already"),
+        (segment(10, 2), "vni 10: already exists"),
+        (segment(20, 1), "vlan 1: already used by vni 10"),
     ],
 )
 def test_a_clash_is_named_and_changes_nothing(second: Segment, words: str) -> None:

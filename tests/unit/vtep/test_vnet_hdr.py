@@ -73,9 +73,9 @@ def test_the_header_is_virtio_net_hdr() -> None:
     header = struct.pack("=BBHHHH", 1, 0x81, 54, 1448, 34, 16)
     assert len(header) == LENGTH
     assert parse(header) == VnetHeader(1, 0x81, 54, 1448, 34, 16)
-    assert not parse(header).nothing
-    assert parse(bytes(LENGTH)).nothing
-    assert parse(bytes((2,)) + bytes(9)).nothing, "2: the checksum is right already"
+    assert not parse(header).is_empty
+    assert parse(bytes(LENGTH)).is_empty
+    assert parse(bytes((2,)) + bytes(9)).is_empty, "2: the checksum is right already"
 
 
 def test_a_frame_without_work_is_left_alone() -> None:

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from tests.support.frames import arp_request, echo, tagged
-from vtep.vnet_hdr import VnetHeader, finish, pack, parse, unfinished
+from vtep.vnet_hdr import VnetHeader, finish, pack, parse, pending_offloads
 from vtep.wire import ones_sum
 
 MTU = 1500
@@ -36,7 +36,7 @@ def undone(frame: bytes, protocol: int = 6) -> bytes:
 
 
 def described(frame: bytes) -> VnetHeader:
-    left = unfinished(frame, MTU)
+    left = pending_offloads(frame, MTU)
     assert left is not None
     return left
 
@@ -64,7 +64,7 @@ def with_zero_as_all_ones(frame: bytes, protocol: int) -> bytes:
 @given(payload=st.binary(max_size=1400))
 def test_a_finished_frame_stays_as_it_is(version: int, payload: bytes) -> None:
     frame = whole(version, TCP(sport=5, dport=6), payload)
-    left = unfinished(frame, MTU)
+    left = pending_offloads(frame, MTU)
     assert left is None or finish(left, frame) == [frame]  # one in 65,535 looks undone
 
 
@@ -103,7 +103,7 @@ def test_a_tag_moves_everything_by_four_bytes() -> None:
     ],
 )
 def test_what_has_no_undone_checksum_is_left_alone(frame: bytes) -> None:
-    assert unfinished(frame, MTU) is None
+    assert pending_offloads(frame, MTU) is None
 
 
 @given(
@@ -112,7 +112,7 @@ def test_what_has_no_undone_checksum_is_left_alone(frame: bytes) -> None:
     rest=st.binary(max_size=90),
 )
 def test_no_bytes_raise(head: bytes, first: bytes, rest: bytes) -> None:
-    unfinished(head + first + rest, 68)
+    pending_offloads(head + first + rest, 68)
 
 
 def test_the_ten_bytes_are_read_as_they_are_written() -> None:
