@@ -1,4 +1,4 @@
-"""Address resolution in place of remote VMs: what is remembered, asked for, answered."""
+"""ARP suppression: what is learned, which requests are answered, and with what."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def advertisement() -> bytes:
     )
 
 
-def test_an_arp_request_is_answered_as_its_target_would() -> None:
+def test_the_reply_to_an_arp_request_is_what_its_target_would_send() -> None:
     known = NeighbourTable(100)
     assert known.lookup_target(arp_request()) is None
     known.learn(arp_reply())
@@ -35,7 +35,7 @@ def test_an_arp_request_is_answered_as_its_target_would() -> None:
     assert Ether(reply(arp_request(), mac(B)))[ARP] == Ether(arp_reply())[ARP]
 
 
-def test_a_solicitation_is_answered_as_its_target_would() -> None:
+def test_the_reply_to_a_solicitation_is_what_its_target_would_send() -> None:
     known = NeighbourTable(100)
     known.learn(advertisement())
     assert known.lookup_target(solicitation()) == mac(B)
@@ -51,14 +51,14 @@ def test_a_solicitation_is_answered_as_its_target_would() -> None:
     assert bytes(remade) == bytes(made)
 
 
-def test_probes_and_announcements_are_for_everyone() -> None:
+def test_probes_and_announcements_are_not_answered() -> None:
     known = NeighbourTable(100)
     known.learn(arp_reply())
     assert known.lookup_target(arp_request(sender="0.0.0.0")) is None
     assert known.lookup_target(arp_request(sender="10.0.0.2", target="10.0.0.2")) is None
 
 
-def test_a_vtep_answers_for_a_remote_vm_only_where_it_is_told_to() -> None:
+def test_a_vtep_answers_for_a_remote_vm_only_if_configured() -> None:
     for suppress in (False, True):
         fabric = Fabric(2).carry(suppress_arp=suppress)
         fabric.exchange(1, arp_request())

@@ -1,4 +1,4 @@
-"""Effects that wait for one another: runs go together, and nothing overtakes anything."""
+"""Batching: effects that fit together are carried out in runs, and their order never changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vtep.reporting import PendingFate
 
 
 class Alike:
-    """Packets for one destination go together, up to three."""
+    """The rule: up to three packets to one destination."""
 
     def __init__(self) -> None:
         self.taken: list[ToUnderlay] = []
@@ -55,7 +55,7 @@ def carried_out(effects: Iterable[Effect]) -> list[list[Effect]]:
     return done
 
 
-def test_runs_end_where_the_rule_says_so_and_before_what_belongs_to_none() -> None:
+def test_a_run_ends_by_its_rule_and_before_other_effects() -> None:
     a, b, other = packet("a"), packet("b"), JoinGroup("g")
     assert carried_out([a, a, b, other, b, a]) == [[a, a], [b], [other], [b], [a]]
     assert carried_out([a] * 7) == [[a] * 3, [a] * 3, [a]]
@@ -63,7 +63,7 @@ def test_runs_end_where_the_rule_says_so_and_before_what_belongs_to_none() -> No
 
 
 @given(st.lists(st.sampled_from([packet("a"), packet("b"), JoinGroup("g")])))
-def test_the_order_stays(effects: list[Effect]) -> None:
+def test_the_order_of_effects_never_changes(effects: list[Effect]) -> None:
     done = carried_out(effects)
     assert [effect for run in done for effect in run] == effects
     assert all(done)

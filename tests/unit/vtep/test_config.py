@@ -1,4 +1,4 @@
-"""The configuration file: what is read from it, and how it is refused."""
+"""The configuration file: parsed values, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_shortest_file_and_its_defaults() -> None:
     )
 
 
-def test_over_ipv6_checksums_are_computed_unless_the_file_says_no() -> None:
+def test_over_ipv6_udp_checksums_are_on_by_default() -> None:
     six = UNDERLAY.replace("192.0.2.11", "2001:db8::11")
     assert parse(six + PORT).underlay.udp_checksum
     assert not parse(six + "udp_checksum = false\n" + PORT).underlay.udp_checksum
@@ -255,12 +255,12 @@ def test_the_same_mac_may_be_static_in_two_vnis_and_a_vlan_on_two_ports() -> Non
     assert len(config.segments) == len(config.static) == 2
 
 
-def test_what_is_no_toml_says_where() -> None:
+def test_invalid_toml_is_reported_with_its_line() -> None:
     with pytest.raises(ConfigError, match=r"^invalid TOML: .*line 2"):
         parse('name = "hv1"\n[underlay\n')
 
 
-def test_five_thousand_segments_are_read() -> None:
+def test_five_thousand_segments_are_parsed() -> None:
     many = "".join(
         f'[[segment]]\nvni = {vni}\nvlan = {vni % 4094 + 1}\ngroup = "239.1.{vni % 250}.1"\n'
         f'port = "trunk{vni // 4094}"\n'
@@ -278,7 +278,7 @@ def test_five_thousand_segments_are_read() -> None:
         (None, "No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_is_one_line_and_status_2(
+def test_an_invalid_file_is_reported_in_one_line_with_status_2(
     content: bytes | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "hv1.toml"
@@ -288,7 +288,7 @@ def test_a_file_that_cannot_be_is_one_line_and_status_2(
     assert capsys.readouterr().err == f"vtep: error: {path}: {words}\n"
 
 
-def test_a_machine_that_lacks_the_interface_is_one_line_and_status_1(
+def test_a_missing_interface_is_reported_in_one_line_with_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "hv1.toml"

@@ -1,4 +1,4 @@
-"""The head of vtep/config.py is the manual of the file: it has every key with its default."""
+"""The docstring of vtep/config.py documents every key with its default."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def known_keys(table: str) -> set[str]:
 @pytest.mark.parametrize(
     "table", ["", "[underlay]", "[fdb]", "[[port]]", "[[segment]]", "[[static]]"]
 )
-def test_every_key_is_in_the_head_and_no_other(table: str) -> None:
+def test_the_docstring_has_every_key_and_no_other(table: str) -> None:
     documented = tomllib.loads(head())
     found = documented[table.strip("[]")] if table else documented
     row = found[0] if isinstance(found, list) else found
     assert set(row) == known_keys(table)
 
 
-def test_the_head_is_a_file_that_parses() -> None:
+def test_the_docstring_is_a_valid_configuration() -> None:
     parse(head().replace('\nremotes = ["192.0.2.12"]', ""))
 
 
-def test_the_values_in_the_head_are_the_defaults() -> None:
+def test_the_values_in_the_docstring_are_the_defaults() -> None:
     documented, plain = tomllib.loads(head()), parse(WHOLE)
     underlay = {**vars(plain.underlay), "tos": plain.underlay.dscp}
     for field in fields(UnderlayConfig):

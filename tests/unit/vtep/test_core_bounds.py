@@ -1,4 +1,4 @@
-"""What must not grow or overflow, whatever machine and neighbours do."""
+"""What must be bounded, whatever machine and remotes do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def core(mtu: int = 1600) -> Core:
 
 
 @pytest.mark.parametrize(("mtu", "largest"), [(1600, 1600), (65_536, LARGEST_PACKET)])
-def test_no_packet_is_larger_than_the_interface_and_ip_allow(mtu: int, largest: int) -> None:
+def test_no_packet_exceeds_the_mtu_or_the_largest_ip_packet(mtu: int, largest: int) -> None:
     vtep = core(mtu)
     fits = plain(A, B, bytes(largest - OUTER_LENGTH - 14))
     (sent,), _ = vtep.frame_from_port(TRUNK, 1, fits, 0.0)
@@ -30,7 +30,7 @@ def test_no_packet_is_larger_than_the_interface_and_ip_allow(mtu: int, largest: 
     assert not vtep.frame_from_port(TRUNK, 1, fits + b"x", 0.0)[0]
 
 
-def test_forged_remotes_do_not_make_the_cache_of_headers_grow() -> None:
+def test_the_header_cache_is_bounded_despite_forged_remotes() -> None:
     vtep = core()
     headers = vtep.segments.by_vni[10].headers
     headers.update({f"198.51.{number >> 8}.{number & 255}": b"" for number in range(4096)})

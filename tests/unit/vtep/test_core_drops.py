@@ -1,4 +1,4 @@
-"""Every way out without an effect: each reason reached, and no other counter moved."""
+"""Every drop reason of the core is reached, and no other counter changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sized(destination: str, length: int) -> bytes:
     return plain(A, destination, bytes(length - 14))
 
 
-STATIC = "02:00:00:00:00:0d"  # the operator says: behind OTHER
+STATIC = "02:00:00:00:00:0d"  # static row: behind OTHER
 LOCAL = "02:00:00:00:00:0e"  # learned from the port
 LEARNED = "02:00:00:00:00:0f"  # learned from REMOTE
 ANYONE = "ff:ff:ff:ff:ff:ff"
@@ -101,7 +101,7 @@ def all_counters(fabric: Fabric) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("reason", "vni", "act"), CASES)
-def test_a_drop_is_counted_under_its_reason_and_nothing_else_moves(
+def test_a_drop_is_counted_under_its_reason_and_no_other_counter_changes(
     reason: DropReason, vni: int | None, act: Callable[[Fabric], Any]
 ) -> None:
     fabric = prepared()
@@ -118,7 +118,7 @@ def test_a_drop_is_counted_under_its_reason_and_nothing_else_moves(
 
 
 def test_every_reason_the_core_knows_is_in_the_table() -> None:
-    """core.py and wire.py name them; those of the edges come in through `lost`."""
+    """core.py and wire.py name them; the drivers' reasons are passed to `lost`."""
     named: set[str] = set()
     for module in (core_module, wire_module):
         source = Path(str(module.__file__)).read_text()
@@ -126,7 +126,7 @@ def test_every_reason_the_core_knows_is_in_the_table() -> None:
     assert named == {reason.name for reason, _, _ in CASES}
 
 
-def test_what_just_fits_the_underlay_is_sent() -> None:
+def test_a_frame_that_just_fits_the_underlay_is_sent() -> None:
     fabric = prepared()
     for destination in (ANYONE, LEARNED):
         fabric.send(1, sized(destination, 1464))
@@ -134,14 +134,14 @@ def test_what_just_fits_the_underlay_is_sent() -> None:
     assert fabric.drops(1) == {}
 
 
-def test_a_drop_of_an_unknown_vni_says_which() -> None:
+def test_a_drop_for_an_unknown_vni_names_it() -> None:
     fabric = prepared()
     fabric.inject(1, REMOTE, HEADER[:4] + b"\0\0\x63\0" + INNER)
     event = fabric.events[-1][1]
     assert (event.vni, event.remote, event.sport, event.frame) == (99, REMOTE, 50_000, INNER)
 
 
-def test_a_drop_of_an_unknown_vlan_says_which() -> None:
+def test_a_drop_for_an_unknown_vlan_names_it() -> None:
     fabric = prepared()
     fabric.send(1, INNER, vlan=77)
     event = fabric.events[-1][1]

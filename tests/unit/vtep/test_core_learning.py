@@ -1,4 +1,4 @@
-"""What the core learns from received frames, and when it forgets (RFC 7348 section 4.1)."""
+"""What the core learns from received frames, and when rows expire (RFC 7348 section 4.1)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_vm_that_moves_from_remote_to_remote() -> None:
     assert fabric.wire[-1].destination == HV3
 
 
-def test_a_vm_that_moves_here() -> None:
+def test_a_vm_that_moves_from_a_remote_to_this_vtep() -> None:
     fabric = Fabric(3).carry()
     fabric.exchange(2, plain(B))
     fabric.exchange(1, plain(B))
@@ -39,7 +39,7 @@ def test_a_vm_that_moves_here() -> None:
     assert fabric.wire[-1].destination == HV1
 
 
-def test_a_vm_that_moves_away() -> None:
+def test_a_vm_that_moves_from_this_vtep_to_a_remote() -> None:
     fabric = Fabric(3).carry()
     fabric.exchange(1, plain(A))
     fabric.exchange(3, plain(A))
@@ -63,14 +63,14 @@ def test_the_event_of_a_move_names_the_new_place() -> None:
 @pytest.mark.parametrize(
     "source", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00", "33:33:00:00:00:01"]
 )
-def test_a_source_that_is_no_station_is_forwarded_and_never_learned(source: str) -> None:
+def test_a_frame_with_an_invalid_source_is_forwarded_and_never_learned(source: str) -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, plain(source))
     assert len(fabric.handed) == 1
     assert known(fabric, 1) == known(fabric, 2) == set()
 
 
-def test_an_echo_of_ones_own_flood_is_dropped_and_moves_nothing() -> None:
+def test_a_looped_back_flood_is_dropped_and_moves_no_row() -> None:
     fabric = Fabric(2, echo=True).carry()
     fabric.exchange(1, plain(A))
     assert [each.vtep for each in fabric.handed] == [2]
@@ -78,7 +78,7 @@ def test_an_echo_of_ones_own_flood_is_dropped_and_moves_nothing() -> None:
     assert fabric.remote(1, A) is None
 
 
-def test_nothing_dropped_is_learned() -> None:
+def test_nothing_is_learned_from_dropped_packets() -> None:
     fabric = Fabric(2, strict=True).carry()
     vxlan = b"\x08\0\0\0\0\0\x0a"
     for sender, header, frame in (
@@ -103,7 +103,7 @@ def test_above_the_limit_frames_are_forwarded_not_learned_and_counted() -> None:
         assert fabric.drops(vtep) == {}
 
 
-def test_the_limit_is_each_vnis_own() -> None:
+def test_each_vni_has_its_own_limit() -> None:
     fabric = Fabric(2, limit=1).carry(10, "239.1.1.10", 1).carry(20, "239.1.1.20", 2)
     fabric.exchange(1, plain(A), vlan=1)
     fabric.exchange(1, plain(B), vlan=2)
@@ -113,7 +113,7 @@ def test_the_limit_is_each_vnis_own() -> None:
 # -- static rows
 
 
-def test_a_static_row_wins_over_the_wire_and_over_local_frames() -> None:
+def test_a_static_row_overrides_frames_from_remotes_and_from_the_port() -> None:
     fabric = Fabric(3).carry()
     fabric.cores[1].set_static(VNI, mac(C), HV3, fabric.now)
     fabric.exchange(2, plain(C))
@@ -125,7 +125,7 @@ def test_a_static_row_wins_over_the_wire_and_over_local_frames() -> None:
     assert (fabric.wire[-1].destination, fabric.decisions(1)[-1]) == (HV3, "sent static")
 
 
-def test_frames_from_where_a_static_row_says_are_welcome() -> None:
+def test_frames_that_agree_with_a_static_row_are_accepted() -> None:
     fabric = Fabric(3).carry()
     fabric.cores[1].set_static(VNI, mac(C), HV3, fabric.now)
     fabric.exchange(3, plain(C))
@@ -134,7 +134,7 @@ def test_frames_from_where_a_static_row_says_are_welcome() -> None:
     assert fabric.remote(1, C) == HV3
 
 
-def test_a_static_row_of_no_vni_is_an_error() -> None:
+def test_a_static_row_of_an_unknown_vni_is_an_error() -> None:
     with pytest.raises(KeyError):
         Fabric(1).carry().cores[1].set_static(99, mac(C), HV3, 0.0)
 
@@ -152,7 +152,7 @@ def test_rows_age_300_seconds_after_the_last_frame_received() -> None:
     assert fabric.decisions(2)[-1] == "aged idle"
 
 
-def test_sending_to_a_vm_does_not_keep_its_row() -> None:
+def test_sending_to_a_vm_does_not_refresh_its_row() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(2, plain(B))
     for _ in range(30):
@@ -162,7 +162,7 @@ def test_sending_to_a_vm_does_not_keep_its_row() -> None:
     assert fabric.decisions(1)[-1] == "flooded unknown_unicast"
 
 
-def test_hearing_from_a_vm_keeps_its_row() -> None:
+def test_receiving_from_a_vm_refreshes_its_row() -> None:
     fabric = Fabric(2).carry()
     for _ in range(30):
         fabric.exchange(2, plain(B))
@@ -182,7 +182,7 @@ def test_a_lifetime_of_10_seconds_ends_within_11(born: float) -> None:
     assert fabric.row(2, A) is None
 
 
-def test_a_core_without_rows_wants_no_waking() -> None:
+def test_a_core_without_rows_has_no_deadline() -> None:
     fabric = Fabric(1).carry()
     core = fabric.cores[1]
     assert core.next_deadline() is None

@@ -1,4 +1,4 @@
-"""What must hold for any input: no VNI sees another's frames, nothing raises, nothing is lost."""
+"""Properties for any input: VNIs are isolated, nothing raises, everything is counted once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ destinations = st.one_of(stations, st.sampled_from([b"\xff" * 6, b"\x01\x00\x5e\
 
 
 class Sent(NamedTuple):
-    """A VM sends, or time passes, or a VTEP loses a VNI and gets it back."""
+    """A VM sends, or time passes, or a VTEP's VNI is removed and added again."""
 
     vtep: int
     vlan: int
@@ -97,7 +97,7 @@ def test_a_vtep_is_never_its_own_remote_and_rows_are_where_frames_came_from(
 
 
 def total(fabric: Fabric, vtep: int) -> int:
-    """Everything that VTEP has counted as a frame's fate."""
+    """The number of frames and packets that a VTEP has counted, by any fate."""
     core = fabric.cores[vtep]
     counters = [
         core.unassigned_counters,

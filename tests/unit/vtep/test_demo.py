@@ -1,4 +1,4 @@
-"""The scene that every part serves, in eight steps, on three cores."""
+"""The demo's eight steps, on three cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vtep.constants import VXLAN_PORT
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 
 
-def test_the_scene() -> None:
+def test_the_eight_steps() -> None:
     fabric = Fabric(3)
     one_each_joins_the_group(fabric)
     request = frames.arp_request()

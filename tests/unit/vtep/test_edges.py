@@ -1,8 +1,8 @@
-"""A million damaged frames and packets to every pure reader at the edges.
+"""A million damaged frames and packets for every parser outside the core.
 
-`test_million.py` feeds the core; here are the files that see bytes before and after it. No bytes
-raise, and what comes out keeps the promise of its file, judged without that file's own arithmetic.
-Each check answers whether the bytes were fit to be read, so that it cannot pass by refusing all.
+`test_million.py` does the same for the core. No bytes raise an exception, and each result is
+checked without using the code under test. A check returns whether the bytes were accepted, so that
+a parser that refuses everything fails.
 """
 
 from __future__ import annotations
@@ -108,13 +108,13 @@ def ecn_changes_a_mark_and_no_more(chance: random.Random) -> bool:
     expected = inner if inner is None else inner & 0xFC | ecn_after(inner & 3, octet & 3)
     assert ecn.traffic_class(after) == expected
     if changed and frame[start - 2 : start] == b"\x08\x00":
-        # RFC 1624: what the checksum was wrong by, it still is; and right stays right
+        # RFC 1624: the checksum's error is unchanged; a right checksum stays right
         assert _sum4(frame, start) == _sum4(after, start)
     return bool(changed)
 
 
 def ecn_after(inner: int, outside: int) -> int:
-    """RFC 6040, figure 4: what goes on, where anything does."""
+    """RFC 6040, figure 4: the delivered field, for packets that are not dropped."""
     table = {
         ecn.NOT_ECT: (ecn.NOT_ECT, ecn.NOT_ECT, ecn.NOT_ECT, ecn.NOT_ECT),
         ecn.ECT_1: (ecn.ECT_1, ecn.ECT_1, ecn.ECT_1, ecn.CE),
@@ -187,7 +187,7 @@ def unfinished_is_described_truly(chance: random.Random) -> bool:
 
 
 def _undone(frame: bytes) -> bytes:
-    """The frame as a sender leaves it to its card, if it has a TCP header where they are."""
+    """The frame with a partial checksum, if it is TCP without extension headers."""
     start = ethernet.network_offset(frame)
     six = frame[start - 2 : start] == b"\x86\xdd"
     transport, addresses = start + (40 if six else 20), (8, 40) if six else (12, 20)
@@ -199,7 +199,7 @@ def _undone(frame: bytes) -> bytes:
     return frame[: transport + 16] + partial + frame[transport + 18 :]
 
 
-def joined_is_cut_into_the_same_frames(chance: random.Random) -> bool:
+def merged_frames_are_segmented_into_the_same_frames(chance: random.Random) -> bool:
     run, taken, together = TcpRun(), list[bytes](), 0
     for frame in _stream(chance):
         assert may_begin(frame) in (True, False)
@@ -248,14 +248,14 @@ def _claim_same_again(frames: list[bytes]) -> bool:
 
 
 class _Segment:
-    """NeighbourTable of one segment, ever more of which are heard of."""
+    """The neighbours of one segment, with ever new senders."""
 
     def __init__(self) -> None:
         self.neighbours = arp_suppression.NeighbourTable(LIMIT)
 
     def __call__(self, chance: random.Random) -> bool:
         frame = some_frame(chance)
-        if chance.random() < 0.5:  # ever new senders press on the limit
+        if chance.random() < 0.5:  # new senders test the limit
             frame = chance.choice(FRAMES[:2])
             sender, target = (b"\x0a\0\0" + bytes([chance.randrange(128)]) for _ in range(2))
             frame = frame[:28] + sender + frame[32:38] + target
@@ -319,7 +319,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "ecn": lambda: ecn_changes_a_mark_and_no_more,
     "finish": lambda: finish_cuts_and_loses_nothing,
     "unfinished": lambda: unfinished_is_described_truly,
-    "joined": lambda: joined_is_cut_into_the_same_frames,
+    "merge": lambda: merged_frames_are_segmented_into_the_same_frames,
     "neighbours": _Segment,
     "too_big": lambda: too_big_answers_the_sender,
     "outer": lambda: outer_is_read_or_named,
@@ -329,13 +329,13 @@ ROUNDS = [
     pytest.param(1500, id="short"),
     pytest.param(1_000_000 // len(CHECKS), marks=pytest.mark.slow),
 ]
-FRAMES_A_CHECK = {"joined": 10}  # about; elsewhere one
+FRAMES_A_CHECK = {"merge": 10}  # about; one in the other checks
 LOOKS = 30
 
 
 @pytest.mark.parametrize("count", ROUNDS)
 @pytest.mark.parametrize("edge", CHECKS)
-def test_no_bytes_raise_and_every_promise_is_kept(edge: str, count: int) -> None:
+def test_no_bytes_raise_and_every_result_is_consistent(edge: str, count: int) -> None:
     chance, check, fit = random.Random(7348), CHECKS[edge](), 0
     count //= FRAMES_A_CHECK.get(edge, 1)
     with Memory() as memory:

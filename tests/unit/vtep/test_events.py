@@ -1,4 +1,4 @@
-"""Records of decisions: always the same keys, one fate a frame, none made when nobody listens."""
+"""Event records: the same keys always, one fate per frame, none without an observer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_record_has_every_key_and_is_json() -> None:
         assert record["frame"] is None or list(record["frame"]) == FRAME_KEYS
 
 
-def test_the_busy_fabric_makes_all_kinds_of_decisions() -> None:
+def test_the_busy_fabric_makes_every_kind_of_decision() -> None:
     fabric = busy_fabric()
     assert {word for vtep in fabric.cores for word in fabric.decisions(vtep)} == {
         "joined vni_added", "left vni_removed", "learned local", "learned remote",
@@ -95,7 +95,7 @@ def test_a_learned_row_in_full() -> None:
     }  # fmt: skip
 
 
-def test_learning_is_told_before_the_fate() -> None:
+def test_learning_is_reported_before_the_fate() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, frames.arp_request())
     assert fabric.decisions(1)[1:] == ["learned local", "flooded broadcast"]
@@ -118,14 +118,14 @@ def test_any_frame_has_a_record(frame: bytes) -> None:
         (12, A, "ff:ff:ff:ff:ff:ff"),
     ],
 )
-def test_addresses_are_shown_as_far_as_the_frame_goes(
+def test_a_short_frame_shows_the_addresses_it_has(
     length: int, source: str | None, destination: str | None
 ) -> None:
     record = frame_as_json(frames.arp_request()[:length])
     assert (record["source"], record["destination"]) == (source, destination)
 
 
-def test_no_event_is_made_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_event_is_made_without_an_observer(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Event:
         raise AssertionError("an event was made")
 
@@ -142,7 +142,7 @@ def test_no_event_is_made_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -
     assert len(fabric.wire) == 3
 
 
-def test_what_holds_already_is_told_to_who_comes_late() -> None:
+def test_the_current_state_as_events() -> None:
     fabric = Fabric(2).carry().carry(20, "239.1.1.20", 2)
     fabric.exchange(1, frames.arp_request())
     fabric.exchange(2, frames.arp_reply())

@@ -1,4 +1,4 @@
-"""Effects reach their socket one by one or in runs, and each event is reported with its outcome."""
+"""Effects are carried out one by one or in runs; events are reported with their outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floods without multicast, several remotes for one MAC, trusted remotes, outer TTL and class."""
+"""Head-end replication, several remotes per MAC, trusted remotes, outer TTL and traffic class."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_head_end_replication_sends_one_packet_to_each_remote_and_joins_nothing(
     assert core.remove_segment(10, 1.0) == ((), ())
 
 
-def test_the_flows_of_a_mac_with_several_remotes_spread_and_each_keeps_to_one() -> None:
+def test_a_mac_with_several_remotes_uses_one_for_each_flow() -> None:
     core = prepared()
     for remote in REMOTES:
         core.set_static(10, mac(B), remote, 0.0, add=True)
@@ -60,7 +60,7 @@ def test_the_flows_of_a_mac_with_several_remotes_spread_and_each_keeps_to_one() 
     assert all(way(sport) == remote for sport, remote in ways.items())
 
 
-def test_only_trusted_remotes_are_heard() -> None:
+def test_packets_of_untrusted_remotes_are_dropped() -> None:
     core = prepared(trusted=frozenset(REMOTES[:1]))
     packet = bytes.fromhex("0800000000000a00") + arp_request()
     assert core.datagram_from_underlay(REMOTES[0], 50_000, False, packet, 0.0)[0]
@@ -69,7 +69,7 @@ def test_only_trusted_remotes_are_heard() -> None:
 
 @pytest.mark.parametrize(("ttl", "outer"), [(64, 64), (None, 33)])
 @pytest.mark.parametrize(("dscp", "octet"), [(0, 2), (0xB8, 0xBA), (None, 0x2A)])
-def test_ttl_and_class_are_fixed_or_the_inner_packets(
+def test_ttl_and_traffic_class_are_fixed_or_inherited(
     ttl: int | None, outer: int, dscp: int | None, octet: int
 ) -> None:
     core = prepared(ttl=ttl, dscp=dscp)
@@ -79,7 +79,7 @@ def test_ttl_and_class_are_fixed_or_the_inner_packets(
     assert (sent.ttl, sent.tos) == (outer, octet)
 
 
-def test_over_ipv6_the_packet_is_whole_and_its_checksum_right() -> None:
+def test_a_packet_over_ipv6_is_complete_and_its_checksum_right() -> None:
     core = Core(Options("2001:db8::11", ttl=9, udp_checksum=True))
     core.add_segment(SegmentSpec(10, TRUNK, 1, "ff05::10"), 0.0)
     (effect,) = packets(core, arp_request())
@@ -92,7 +92,7 @@ def test_over_ipv6_the_packet_is_whole_and_its_checksum_right() -> None:
     assert remade[UDP].chksum == right != 0
 
 
-def test_what_does_not_fit_is_answered_at_the_port_unless_it_is_not_wanted() -> None:
+def test_a_frame_that_is_too_big_causes_an_icmp_message_unless_disabled() -> None:
     big = bytes(Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2") / UDP() / bytes(1500))
     (answer,), _ = prepared(mtu=1500).frame_from_port(TRUNK, 1, big, 0.0)
     assert isinstance(answer, ToPort)
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_answered_at_the_port_unless_it_is_not_wanted() -> 
     assert not prepared(mtu=1500, icmp_too_big=False).frame_from_port(TRUNK, 1, big, 0.0)[0]
 
 
-def test_its_own_address_may_be_in_the_list_and_is_left_out() -> None:
+def test_the_vteps_own_address_in_the_list_of_remotes_is_ignored() -> None:
     core = Core(Options("192.0.2.11"))
     core.add_segment(SegmentSpec(10, TRUNK, 1, None, remotes=("192.0.2.11", *REMOTES)), 0.0)
     sent = packets(core, arp_request())
@@ -108,7 +108,7 @@ def test_its_own_address_may_be_in_the_list_and_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("tags", [(), (7,), (7, 8)])
-def test_the_vm_is_told_what_fits_with_the_tags_that_are_carried(tags: tuple[int, ...]) -> None:
+def test_the_reported_mtu_accounts_for_carried_tags(tags: tuple[int, ...]) -> None:
     core = Core(Options("192.0.2.11", mtu=1500))
     core.add_segment(SegmentSpec(10, TRUNK, None, "239.1.1.10", carry_tags=True), 0.0)
     (message,), _ = core.frame_from_port(TRUNK, None, tagged(tcp(payload=bytes(1460)), *tags), 0.0)
@@ -116,7 +116,7 @@ def test_the_vm_is_told_what_fits_with_the_tags_that_are_carried(tags: tuple[int
     assert Ether(message.frame)[ICMP].nexthopmtu == 1450 - 4 * len(tags)
 
 
-def test_what_the_vtep_says_itself_is_no_frame_of_the_tunnel_even_if_it_is_lost() -> None:
+def test_a_lost_icmp_message_is_not_counted_as_a_frame_of_the_tunnel() -> None:
     core = prepared(mtu=1500)
     (message,), _ = core.frame_from_port(TRUNK, 1, tcp(payload=bytes(1460)), 0.0)
     assert isinstance(message, ToPort)

@@ -1,4 +1,4 @@
-"""A run in one call, over the loopback interface: what is received is what would be one by one."""
+"""GSO over the loopback interface: a run is received like packets that are sent one by one."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _IP_RECVTTL = 12
 
 
 class Loopback:
-    """An underlay without a raw socket: it notes what would have gone there."""
+    """An underlay without a raw socket: it records what would have been sent by it."""
 
     def __init__(self) -> None:
         self.alone: list[bytes] = []
         self.opened: list[socket.socket] = []
         self.answer: DropReason | None = None
-        self.offloads: bool | None = True  # None: they cannot be taken away
+        self.offloads: bool | None = True  # None: they cannot be disabled
 
     def open(self, kind: int, protocol: int) -> socket.socket:
         self.opened.append(socket.socket(socket.AF_INET, kind, protocol))
@@ -59,8 +59,8 @@ class Loopback:
         pass
 
 
-def opened(underlay: Loopback, *said: str, local: str = LOOPBACK) -> bool:
-    """Whether an agent that is told this sends runs as one."""
+def uses_gso(underlay: Loopback, *said: str, local: str = LOOPBACK) -> bool:
+    """Whether an agent with this configuration uses GSO."""
     text = "\n".join(["[underlay]", 'interface = "a"', f'local = "{local}"', *said, _PORT])
     return open_gso_sender(parse(text).underlay, cast(Underlay, cast(Any, underlay))) is not None
 
@@ -74,7 +74,7 @@ class Bed:
     def __init__(self, receiver: socket.socket) -> None:
         self.receiver, self.underlay = receiver, Loopback()
         self.port = receiver.getsockname()[1]
-        self.segmenting = GsoSender(cast(Underlay, cast(Any, self.underlay)), LOOPBACK, self.port)
+        self.sender = GsoSender(cast(Underlay, cast(Any, self.underlay)), LOOPBACK, self.port)
         self._header = outer_header(LOOPBACK, LOOPBACK, 10, _TTL, self.port)
 
     def packets(self, sport: int, number: int, size: int = 60) -> list[bytearray]:
@@ -84,10 +84,10 @@ class Bed:
         ]
 
     def send(self, packets: list[bytearray]) -> list[DropReason | None]:
-        return list(self.segmenting.send_run(LOOPBACK, packets))
+        return list(self.sender.send_run(LOOPBACK, packets))
 
     def received(self) -> list[tuple[bytes, int]]:
-        """What has come, each with its source port; the loopback interface is done at once."""
+        """The received datagrams with their source ports; the loopback interface has no delay."""
         found = []
         while select.select([self.receiver], [], [], 0)[0]:
             data, (_, sport) = self.receiver.recvfrom(2048)
@@ -101,7 +101,7 @@ def bed() -> Iterator[Bed]:
         receiver.bind((LOOPBACK, 0))
         made = Bed(receiver)
         yield made
-        made.segmenting.close()
+        made.sender.close()
 
 
 def free_port() -> int:
@@ -117,7 +117,7 @@ def completed(packets: list[bytearray]) -> list[bytes]:
     return [bytes(packet) for packet in copies]
 
 
-def test_a_run_is_received_as_so_many_datagrams(bed: Bed) -> None:
+def test_a_run_is_received_as_single_datagrams(bed: Bed) -> None:
     sport = free_port()
     packets = [*bed.packets(sport, 20), *bed.packets(sport, 1, size=14)]
     assert bed.send(packets) == [None] * 21
@@ -125,7 +125,7 @@ def test_a_run_is_received_as_so_many_datagrams(bed: Bed) -> None:
     assert bed.underlay.alone == []
 
 
-def test_ttl_and_tos_are_the_packets(bed: Bed) -> None:
+def test_ttl_and_tos_are_those_of_the_packets(bed: Bed) -> None:
     bed.receiver.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
     bed.receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
     bed.send(bed.packets(free_port(), 8))
@@ -136,7 +136,7 @@ def test_ttl_and_tos_are_the_packets(bed: Bed) -> None:
     }
 
 
-def test_a_short_run_is_worth_no_socket_but_uses_one(bed: Bed) -> None:
+def test_a_short_run_opens_no_socket_but_uses_an_open_one(bed: Bed) -> None:
     sport = free_port()
     few = bed.packets(sport, 3)
     assert bed.send(few) == [None] * 3
@@ -148,14 +148,14 @@ def test_a_short_run_is_worth_no_socket_but_uses_one(bed: Bed) -> None:
     assert len(bed.underlay.opened) == 1
 
 
-def test_one_alone_leaves_by_the_raw_socket(bed: Bed) -> None:
+def test_a_single_packet_is_sent_by_the_raw_socket(bed: Bed) -> None:
     sport = free_port()
     bed.send(bed.packets(sport, 8))
     bed.send(bed.packets(sport, 1))
     assert bed.underlay.alone == completed(bed.packets(sport, 1))
 
 
-def test_a_port_that_another_has_is_left_to_it(bed: Bed) -> None:
+def test_a_source_port_of_another_program_is_not_used(bed: Bed) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((LOOPBACK, 0))
         sport = other.getsockname()[1]
@@ -166,25 +166,25 @@ def test_a_port_that_another_has_is_left_to_it(bed: Bed) -> None:
     assert bed.received() == []
 
 
-def test_what_the_kernel_will_not_cut_gets_the_fate_of_each_by_itself(bed: Bed) -> None:
+def test_a_run_that_the_kernel_refuses_is_sent_one_by_one_with_results(bed: Bed) -> None:
     bed.underlay.answer = DropReason.TOO_BIG
     too_much = bed.packets(free_port(), 8, size=20_000)
     assert bed.send(too_much) == [DropReason.TOO_BIG] * 8
     assert len(bed.underlay.alone) == 8
 
 
-def test_only_so_many_ports_are_held(bed: Bed) -> None:
+def test_the_number_of_open_sockets_is_limited(bed: Bed) -> None:
     sports = [free_port() for _ in range(70)]
     for sport in sports:
         bed.send(bed.packets(sport, 8))
     held = [each for each in bed.underlay.opened if each.fileno() >= 0]
     assert len(held) <= 64
     assert bed.underlay.opened[-1] in held
-    bed.segmenting.close()
+    bed.sender.close()
     assert all(each.fileno() < 0 for each in bed.underlay.opened)
 
 
-def test_nothing_is_received_at_a_port_that_sends(bed: Bed) -> None:
+def test_a_sending_socket_receives_nothing(bed: Bed) -> None:
     sport = free_port()
     bed.send(bed.packets(sport, 8))
     (sender,) = bed.underlay.opened
@@ -202,28 +202,28 @@ def test_nothing_is_received_at_a_port_that_sends(bed: Bed) -> None:
         (("udp_checksum = true", "df = false"), LOOPBACK, False),
     ],
 )
-def test_runs_leave_as_one_where_checksums_are_computed(
+def test_gso_is_used_if_checksums_are_computed(
     said: tuple[str, ...], local: str, runs: bool
 ) -> None:
     underlay = Loopback()
-    assert opened(underlay, *said, local=local) == runs
+    assert uses_gso(underlay, *said, local=local) == runs
     assert underlay.offloads
 
 
-def test_where_a_switch_takes_no_super_frames_the_kernel_cuts_them_before() -> None:
+def test_with_offload_off_the_kernel_segments_before_the_nic() -> None:
     underlay = Loopback()
-    assert opened(underlay, "offload = false", local="::1")
+    assert uses_gso(underlay, "offload = false", local="::1")
     assert underlay.offloads is False
 
 
-def test_where_the_nic_keeps_its_offloads_each_packet_leaves_by_itself() -> None:
+def test_gso_is_not_used_if_the_nics_offloads_cannot_be_disabled() -> None:
     underlay = Loopback()
     underlay.offloads = None
-    assert not opened(underlay, "offload = false", local="::1")
+    assert not uses_gso(underlay, "offload = false", local="::1")
 
 
-def test_where_the_kernel_cuts_nothing_each_packet_leaves_by_itself(
+def test_gso_is_not_used_if_the_kernel_does_not_support_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gso_sender, "kernel_supports_gso", lambda: False)
-    assert not opened(Loopback(), local="::1")
+    assert not uses_gso(Loopback(), local="::1")

@@ -54,11 +54,11 @@ def vtep(now: float) -> Core:
 
 
 def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterator[Decision]:
-    """Feed frames and packets, one at a time, and look that no effect is in a wrong VNI."""
+    """Feed frames and packets one by one, and check that no effect is in a wrong VNI."""
     for number in range(count):
         frame = bytearray(mutated(chance, chance.choice(FRAMES)))
         if len(frame) >= 12 and chance.random() < 0.5:
-            frame[6:12] = b"\x02" + chance.randbytes(5)  # ever new senders press on the limit
+            frame[6:12] = b"\x02" + chance.randbytes(5)  # new senders test the limit
         if chance.random() < 0.5:
             port, vlan = chance.choice([*VNIS.values(), (TRUNK, 3), (ACCESS, 5)])
             decision = core.frame_from_port(port, vlan, bytes(frame), now + number / 1000)
@@ -83,7 +83,7 @@ def inputs(chance: random.Random, count: int, core: Core, now: float) -> Iterato
 
 
 def counted(core: Core) -> int:
-    """How many inputs the counters tell of: sent, delivered, dropped, or answered here."""
+    """The number of inputs that were counted as sent, delivered or dropped."""
     all_of_them = [core.unassigned_counters, *(s.counters for s in core.segments.by_vni.values())]
     return sum(
         sum(each.drops) + sum(way[kind] for way in (each.encapsulated, each.decapsulated)
@@ -93,7 +93,7 @@ def counted(core: Core) -> int:
 
 
 @pytest.mark.parametrize("count", ROUNDS)
-def test_whatever_comes_has_one_fate_and_is_counted(count: int) -> None:
+def test_every_input_has_one_fate_and_is_counted(count: int) -> None:
     chance, now = random.Random(7348), 1000.0
     core = vtep(now)
     decisions: Counter[str] = Counter()

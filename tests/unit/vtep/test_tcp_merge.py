@@ -1,4 +1,4 @@
-"""TCP segments put together: cut again, they are the very same bytes; or they stay apart."""
+"""Merging TCP segments: segmented again, they are the same bytes; others are not merged."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from vtep.tcp_merge import TcpRun, follows, merge
 from vtep.vnet_hdr import TCPV4, TCPV6, VnetHeader, finish
 from vtep.wire import ones_sum
 
-MACS = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")  # given, so that Scapy asks nobody
+MACS = Ether(
+    src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b"
+)  # given, so that Scapy does not resolve them
 ENDS = {
     4: IP(src="10.0.0.1", dst="10.0.0.2", flags="DF", id=65_534),
     6: IPv6(src="2001:db8::1", dst="2001:db8::2", fl=7),
 }
 TRANSPORT = {4: 34, 6: 54}
-SEQUENCE = 0xFFFFFF00  # numbers wrap, as that of the IPv4 packet does
+SEQUENCE = 0xFFFFFF00  # the numbers wrap around, like the IPv4 identification
 TIMES = [("NOP", None), ("NOP", None), ("Timestamp", (7, 8))]
 
 
 def segments(version: int, payload: bytes, size: int, flags: str = "PA") -> list[bytes]:
-    """What a VM's super-frame is cut into before it goes into a tunnel."""
+    """The segments of a VM's super-frame, as sent into a tunnel."""
     tcp = TCP(sport=5, dport=6, seq=SEQUENCE, ack=9, flags=flags, options=TIMES)
     frame = bytes(MACS / ENDS[version] / tcp / payload)
     kind = TCPV4 if version == 4 else TCPV6
@@ -65,13 +67,13 @@ def summed(frame: bytes, version: int) -> bytes:
 
 
 def changed(place: int, bits: int) -> Callable[[bytes], bytes]:
-    """Turns bits of one byte."""
+    """Flip bits of one byte."""
     return lambda frame: frame[:place] + bytes([frame[place] ^ bits]) + frame[place + 1 :]
 
 
 @pytest.mark.parametrize("version", [4, 6])
 @given(payload=st.binary(min_size=2, max_size=4000), size=st.integers(1, 1400))
-def test_a_super_frame_is_cut_into_the_bytes_it_was_made_of(
+def test_a_merged_frame_is_segmented_into_the_same_bytes(
     version: int, payload: bytes, size: int
 ) -> None:
     for run in runs(segments(version, payload, max(size, len(payload) // 40))):
@@ -81,7 +83,7 @@ def test_a_super_frame_is_cut_into_the_bytes_it_was_made_of(
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_whole_super_frame_is_one_run(version: int) -> None:
+def test_the_segments_of_a_super_frame_are_one_run(version: int) -> None:
     frames = segments(version, bytes(range(256)) * 20, 1000)
     assert [len(run) for run in runs(frames)] == [6]
     together = merge(frames)
@@ -90,10 +92,10 @@ def test_a_whole_super_frame_is_one_run(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_super_frame_is_no_longer_than_an_ip_packet(version: int) -> None:
+def test_a_run_is_no_longer_than_the_largest_ip_packet(version: int) -> None:
     first = segments(version, bytes(60_000), 1350)
     frames = list(first)
-    for number in range(1, 60):  # a stream that goes on: nothing but the length ends the run
+    for number in range(1, 60):  # a long stream: only the length ends the run
         frame = bytearray(first[0])
         struct.pack_into("!I", frame, TRANSPORT[version] + 4, SEQUENCE + 1350 * number & 0xFFFFFFFF)
         if version == 4:
@@ -127,28 +129,28 @@ OTHERS = {
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("what", OTHERS)
-def test_what_differs_is_not_put_together(version: int, what: str) -> None:
+def test_segments_with_different_headers_are_not_merged(version: int, what: str) -> None:
     first, second = segments(version, bytes(2000), 1000)
     assert follows(first, second)
     assert not follows(first, OTHERS[what][version == 6](second))
 
 
 @pytest.mark.parametrize("place", [18, 20])
-def test_another_number_and_a_fragment_are_not_put_together(place: int) -> None:
+def test_gaps_in_sequence_and_fragments_are_not_merged(place: int) -> None:
     first, second = segments(4, bytes(2000), 1000)
     assert not follows(first, changed(place, 0x20)(second))
     fragment = changed(20, 0x20)
     assert not follows(fragment(first), fragment(second))
 
 
-def test_nothing_comes_behind_a_push() -> None:
+def test_psh_ends_a_run() -> None:
     first, second = segments(4, bytes(2000), 1000)
     assert not follows(changed(47, 0x08)(first), second)
 
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_wrong_checksum_is_left_for_the_receiver_to_see(version: int, number: int) -> None:
+def test_frames_with_a_wrong_tcp_checksum_are_not_merged(version: int, number: int) -> None:
     frames = segments(version, bytes(3000), 1000)
     assert merge(frames) is not None
     frames[number] = changed(len(frames[number]) - 1, 1)(frames[number])
@@ -156,7 +158,7 @@ def test_a_wrong_checksum_is_left_for_the_receiver_to_see(version: int, number: 
     assert merge(frames) is None
 
 
-def test_a_wrong_ipv4_checksum_is_left_for_the_receiver_to_see() -> None:
+def test_frames_with_a_wrong_ipv4_checksum_are_not_merged() -> None:
     frames = segments(4, bytes(3000), 1000)
     frames[1] = changed(24, 1)(frames[1])
     assert merge(frames) is None

@@ -1,4 +1,4 @@
-"""Packets that leave as one: cut as the kernel cuts, they are the very same bytes."""
+"""UDP GSO: a run, segmented as the kernel does it, equals the packets sent one by one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lengths(effects: list[ToUnderlay]) -> list[int]:
 
 
 def cut(run: list[ToUnderlay]) -> list[bytes]:
-    """What the kernel makes of a run: of the first packet's headers, and the payload of all."""
+    """Segment a run as the kernel does: the first packet's headers, and the payload of all."""
     first = run[0].packet
     ip = IP[first[0] >> 4]
     headers, size = first[: ip + 8], len(first) - ip - 8
@@ -78,7 +78,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("version", [4, 6])
 @given(packets=st.lists(st.fixed_dictionaries(FIELDS), max_size=80))
-def test_cut_again_they_are_what_would_have_left_one_by_one(
+def test_a_segmented_run_equals_the_packets_sent_one_by_one(
     version: int, packets: list[dict[str, int]]
 ) -> None:
     one_by_one = [bytes(effect(version, **each, checksum=True).packet) for each in packets]
@@ -87,18 +87,18 @@ def test_cut_again_they_are_what_would_have_left_one_by_one(
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_as_many_go_together_as_any_kernel_takes(version: int) -> None:
+def test_a_run_has_at_most_the_segments_that_all_kernels_accept(version: int) -> None:
     assert lengths([effect(version)] * (2 * MOST_SEGMENTS + 1)) == [MOST_SEGMENTS] * 2 + [1]
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_no_more_go_together_than_one_packet_holds(version: int) -> None:
+def test_a_run_is_no_longer_than_the_largest_ip_packet(version: int) -> None:
     largest = (LARGEST_PACKET - IP[version] - 8) // 2000
     found = lengths([effect(version, size=2000 - 8)] * 50)
     assert found == [largest, 50 - largest]
 
 
-def test_a_shorter_one_is_the_last() -> None:
+def test_a_shorter_packet_ends_a_run() -> None:
     a, short, tiny = effect(size=100), effect(size=99), effect(size=98)
     assert lengths([a, a, short, a]) == [3, 1]
     assert lengths([a, short, short, tiny]) == [2, 2]
@@ -109,7 +109,7 @@ def test_a_shorter_one_is_the_last() -> None:
 @pytest.mark.parametrize(
     "change", [{"remote": 1}, {"sport": 50_001}, {"octet": 1}, {"octet": 0xF0}, {"ttl": 63}]
 )
-def test_what_has_other_headers_goes_by_itself(version: int, change: dict[str, int]) -> None:
+def test_a_packet_with_other_headers_ends_a_run(version: int, change: dict[str, int]) -> None:
     assert lengths([effect(version), effect(version, **change), effect(version)]) == [1, 1, 1]
 
 
@@ -121,13 +121,13 @@ def test_only_packets_are_taken() -> None:
 
 
 @given(st.lists(st.binary(min_size=7, max_size=7), min_size=1, max_size=70), st.binary(max_size=7))
-def test_what_was_merged_is_parted(whole: list[bytes], last: bytes) -> None:
+def test_merged_datagrams_are_split(whole: list[bytes], last: bytes) -> None:
     sent = [*whole, last] if last else whole
     assert list(split_datagrams(memoryview(b"".join(sent)), 7)) == sent
 
 
 @pytest.mark.parametrize("size", [-(2**31), -1, 0, 5, 6, 2**31 - 1])
-def test_a_size_that_parts_nothing_leaves_the_datagram_whole(size: int) -> None:
+def test_a_datagram_that_was_not_merged_is_not_split(size: int) -> None:
     assert list(split_datagrams(memoryview(b"12345"), size)) == [b"12345"]
     assert list(split_datagrams(memoryview(b""), size)) == [b""]
 

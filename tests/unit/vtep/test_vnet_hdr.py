@@ -1,4 +1,4 @@
-"""Finishing what a VM left to its network card; Scapy recomputes what must come out."""
+"""Completing offloads of a VM; Scapy computes the expected frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_WORK = VnetHeader(0, 0, 0, 0, 0, 0)
 
 
 def offload(kind: int, size: int, frame: bytes, tags: int = 0) -> VnetHeader:
-    """The header that the kernel gives with a super-frame of a known layout."""
+    """The header that the kernel adds to a super-frame of a known layout."""
     ipv6 = frame[12 + 4 * tags : 14 + 4 * tags] == b"\x86\xdd"
     start = 14 + 4 * tags + (40 if ipv6 else 20)
     place = 6 if kind & ~ECN == UDP_L4 else 16
@@ -49,7 +49,7 @@ def with_fresh_sums(frame: bytes) -> bytes:
 
 
 def cut(kind: int, size: int, frame: bytes) -> list[Packet]:
-    """The pieces, each equal to what Scapy makes of it, read by Scapy."""
+    """The segments as Scapy packets; each equals what Scapy rebuilds from it."""
     pieces = finished(offload(kind, size, frame), frame)
     for piece in pieces:
         assert piece.hex() == with_fresh_sums(piece).hex()
@@ -61,7 +61,7 @@ def payloads(pieces: list[Packet], layer: type[Packet]) -> list[bytes]:
 
 
 def with_partial_sum(frame: bytes, start: int, offset: int, pseudo: bytes) -> bytes:
-    """As a VM hands it over: where the checksum goes stands the pseudo-header's sum."""
+    """The frame with a partial checksum: the pseudo-header's sum."""
     partial = 0xFFFF - checksum(pseudo)
     return frame[: start + offset] + struct.pack("!H", partial) + frame[start + offset + 2 :]
 
@@ -78,7 +78,7 @@ def test_the_header_is_virtio_net_hdr() -> None:
     assert parse(bytes((2,)) + bytes(9)).is_empty, "2: the checksum is right already"
 
 
-def test_a_frame_without_work_is_left_alone() -> None:
+def test_a_frame_without_pending_offloads_is_not_changed() -> None:
     frame = frames.tcp(payload=b"x")
     assert finish(NO_WORK, frame) == finish(NO_WORK._replace(gso_type=ECN), frame) == [frame]
 
@@ -107,7 +107,7 @@ def test_a_partial_checksum_is_completed(
     assert finished(work, tagged(partial, *vlans)) == [tagged(right, *vlans)]
 
 
-def test_a_checksum_that_comes_to_zero_is_written_as_all_ones() -> None:
+def test_a_checksum_of_zero_is_written_as_all_ones() -> None:
     frame = bytes(14) + b"\xff\xfe\x00\x01"
     (done,) = finished(VnetHeader(NEEDS_CHECKSUM, 0, 0, 0, 14, 2), frame)
     assert done[16:] == b"\xff\xff"
@@ -133,7 +133,7 @@ def test_a_checksum_beyond_the_frame_is_refused(start: int, offset: int) -> None
         (60_000, 1448, [1448] * 41 + [632]),
     ],
 )
-def test_a_super_frame_is_cut_into_whole_segments(
+def test_a_super_frame_is_segmented_into_complete_frames(
     make: Make, kind: int, length: int, size: int, sizes: list[int]
 ) -> None:
     sent = bytes(number % 253 for number in range(length))
@@ -175,7 +175,7 @@ def test_tcp_and_ip_options_are_in_every_segment() -> None:
     assert [len(piece) for piece in pieces] == [14 + 24 + 32 + size for size in (100, 100, 50)]
 
 
-def test_extension_headers_count_in_the_length() -> None:
+def test_the_length_includes_extension_headers() -> None:
     head = IPv6(src=A_IP6, dst=B_IP6) / IPv6ExtHdrDestOpt() / TCP(flags="A")
     frame = bytes(Ether(src=A, dst=B) / head / Raw(b"x" * 250))
     pieces = finished(VnetHeader(NEEDS_CHECKSUM, TCPV6, 0, 100, 14 + 48, 16), frame)
@@ -198,7 +198,7 @@ def test_tags_are_on_every_segment(make: Make, kind: int, tags: int) -> None:
 
 @pytest.mark.parametrize("make", [frames.udp, frames.udp6])
 @pytest.mark.parametrize(("length", "size"), [(3000, 1000), (3001, 1000), (999, 333), (7, 2)])
-def test_a_run_of_datagrams_is_cut_into_datagrams(make: Make, length: int, size: int) -> None:
+def test_a_udp_super_frame_is_segmented(make: Make, length: int, size: int) -> None:
     sent = bytes(number % 253 for number in range(length))
     pieces = cut(UDP_L4, size, make(payload=sent))
     parts = payloads(pieces, UDP)
@@ -246,7 +246,7 @@ def patched(frame: bytes, at: int, value: int) -> bytes:
         (LEFT6._replace(segment_size=65_535), GOOD6 + bytes(65_000)),
     ],
 )
-def test_what_does_not_hold_together_is_refused(left: VnetHeader, frame: bytes) -> None:
+def test_inconsistent_headers_are_refused(left: VnetHeader, frame: bytes) -> None:
     assert finish(left, frame) is None
 
 
@@ -261,7 +261,7 @@ words = st.one_of(st.integers(0, 90), st.integers(0, 0xFFFF))
     st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=4),
     st.binary(max_size=100),
 )  # fmt: skip
-def test_no_header_and_no_frame_raise(
+def test_no_header_or_frame_raises(
     left: VnetHeader, frame: bytes, patches: list[tuple[int, int]], rest: bytes
 ) -> None:
     for at, value in patches:

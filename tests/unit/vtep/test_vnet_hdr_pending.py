@@ -1,4 +1,4 @@
-"""Frames out of a tunnel whose checksum nobody computed: seen, and described to the kernel."""
+"""Frames from a tunnel with partial checksums: detected, and described to the kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from vtep.vnet_hdr import VnetHeader, finish, pack, parse, pending_offloads
 from vtep.wire import ones_sum
 
 MTU = 1500
-MACS = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")  # given, so that Scapy asks nobody
+MACS = Ether(
+    src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b"
+)  # given, so that Scapy does not resolve them
 ENDS = {4: IP(src="10.0.0.1", dst="10.0.0.2"), 6: IPv6(src="2001:db8::1", dst="2001:db8::2")}
 NEEDS_CHECKSUM, TCP4, TCP6, ECN = 1, 1, 4, 0x80
 
@@ -28,7 +30,7 @@ def whole(version: int, transport: Packet, payload: bytes) -> bytes:
 
 
 def undone(frame: bytes, protocol: int = 6) -> bytes:
-    """The frame as a sender leaves it to its card: its checksum is the pseudo-header's sum."""
+    """The frame with a partial checksum: the pseudo-header's sum."""
     start, addresses = (34, frame[26:34]) if frame[12:14] == b"\x08\x00" else (54, frame[22:54])
     place = start + (16 if protocol == 6 else 6)
     pseudo = addresses + struct.pack("!HH", protocol, len(frame) - start)
@@ -44,7 +46,7 @@ def described(frame: bytes) -> VnetHeader:
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize(("layer", "protocol"), [(TCP, 6), (UDP, 17)])
 @given(payload=st.binary(max_size=1400))
-def test_an_undone_checksum_is_described_so_that_it_comes_out_right(
+def test_a_partial_checksum_is_described_so_that_finishing_completes_it(
     version: int, layer: Any, protocol: int, payload: bytes
 ) -> None:
     frame = whole(version, layer(sport=5, dport=6), payload)
@@ -54,7 +56,7 @@ def test_an_undone_checksum_is_described_so_that_it_comes_out_right(
 
 
 def with_zero_as_all_ones(frame: bytes, protocol: int) -> bytes:
-    """RFC 1071: both are zero; UDP must write all ones, and we do for TCP as well."""
+    """RFC 1071: both mean zero; all ones is required for UDP and used for TCP, too."""
     place = (34 if frame[12:14] == b"\x08\x00" else 54) + (16 if protocol == 6 else 6)
     checksum = frame[place : place + 2].replace(b"\0\0", b"\xff\xff")
     return frame[:place] + checksum + frame[place + 2 :]
@@ -62,15 +64,15 @@ def with_zero_as_all_ones(frame: bytes, protocol: int) -> bytes:
 
 @pytest.mark.parametrize("version", [4, 6])
 @given(payload=st.binary(max_size=1400))
-def test_a_finished_frame_stays_as_it_is(version: int, payload: bytes) -> None:
+def test_a_complete_frame_is_not_changed(version: int, payload: bytes) -> None:
     frame = whole(version, TCP(sport=5, dport=6), payload)
     left = pending_offloads(frame, MTU)
-    assert left is None or finish(left, frame) == [frame]  # one in 65,535 looks undone
+    assert left is None or finish(left, frame) == [frame]  # one in 65,535 looks partial
 
 
 @pytest.mark.parametrize(("version", "kind", "headers"), [(4, TCP4, 40), (6, TCP6, 60)])
 @pytest.mark.parametrize(("flags", "more"), [("A", 0), ("AEC", ECN)])
-def test_a_super_frame_is_to_be_cut_to_the_ports_mtu(
+def test_a_super_frame_is_to_be_segmented_to_the_mtu_of_the_port(
     version: int, kind: int, headers: int, flags: str, more: int
 ) -> None:
     payload = bytes(range(256)) * 40
@@ -84,7 +86,7 @@ def test_a_super_frame_is_to_be_cut_to_the_ports_mtu(
     assert b"".join(piece[14 + headers :] for piece in pieces) == payload
 
 
-def test_a_tag_moves_everything_by_four_bytes() -> None:
+def test_a_tag_moves_the_offsets_by_four_bytes() -> None:
     frame = undone(whole(4, TCP(sport=5, dport=6), b"x"))
     assert described(tagged(frame, 7)).checksum_start == described(frame).checksum_start + 4
 
@@ -102,7 +104,7 @@ def test_a_tag_moves_everything_by_four_bytes() -> None:
         b"\x81\x00" * 20,
     ],
 )
-def test_what_has_no_undone_checksum_is_left_alone(frame: bytes) -> None:
+def test_frames_without_a_partial_checksum(frame: bytes) -> None:
     assert pending_offloads(frame, MTU) is None
 
 
@@ -115,6 +117,6 @@ def test_no_bytes_raise(head: bytes, first: bytes, rest: bytes) -> None:
     pending_offloads(head + first + rest, 68)
 
 
-def test_the_ten_bytes_are_read_as_they_are_written() -> None:
+def test_a_packed_header_is_parsed_unchanged() -> None:
     left = VnetHeader(NEEDS_CHECKSUM, TCP4 | ECN, 54, 1448, 34, 16)
     assert parse(pack(left)) == left

@@ -1,4 +1,4 @@
-"""A control socket and its clients in one thread: `turn` lets the agent's side do what it can."""
+"""A control socket and its clients in one thread: `turn` runs the agent's side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vtep.control import Client, Commands, Control
 
 
 class Server:
-    """The agent's side: a control socket on a selector of its own."""
+    """The agent's side: a control socket with its own selector."""
 
     def __init__(self, path: Path, commands: Commands) -> None:
         self.path = path
@@ -20,7 +20,7 @@ class Server:
         self.control = Control(str(path), self.selector, commands)
 
     def turn(self) -> None:
-        """Handle all that is ready, until nothing is."""
+        """Handle all ready descriptors, until none is ready."""
         while ready := self.selector.select(0):
             for key, mask in ready:
                 key.data(mask)
@@ -30,13 +30,13 @@ class Server:
         return list(self.control._clients)
 
     def close(self) -> None:
-        """End both the socket and the selector."""
+        """Close the socket and the selector."""
         self.control.close()
         self.selector.close()
 
 
-class Asker:
-    """A client of it."""
+class Peer:
+    """The client's side of one connection."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -46,8 +46,8 @@ class Asker:
         self._received = b""
         server.turn()
 
-    def say(self, data: bytes) -> None:
-        """Send bytes as they are; the server takes turns until all have gone."""
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are; the server runs until all are sent."""
         while data:
             try:
                 data = data[self.socket.send(data) :]
@@ -55,8 +55,8 @@ class Asker:
                 pass
             self.server.turn()
 
-    def hear(self) -> list[Any]:
-        """The lines that have come so far, as JSON."""
+    def receive(self) -> list[Any]:
+        """The lines received so far, as JSON."""
         self.server.turn()
         while True:
             try:
@@ -71,24 +71,24 @@ class Asker:
         return [json.loads(line) for line in lines]
 
     def ask(self, do: str, /, **arguments: Any) -> Any:
-        """One request; its answer."""
-        self.say(json.dumps({"do": do, **arguments}).encode() + b"\n")
-        (answer,) = self.hear()
+        """Send one request; returns its answer."""
+        self.send(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        (answer,) = self.receive()
         return answer
 
     def refusal(self, do: str, /, **arguments: Any) -> str:
-        """One request that is refused; why."""
+        """Send one request that must be refused; returns the error."""
         answer = self.ask(do, **arguments)
         assert answer["ok"] is False and "\n" not in answer["error"]
         return str(answer["error"])
 
     def result(self, do: str, /, **arguments: Any) -> Any:
-        """One request that is granted; its result."""
+        """Send one request that must succeed; returns its result."""
         answer = self.ask(do, **arguments)
         assert answer["ok"] is True, answer
         return answer["result"]
 
-    def has_been_left(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the server has closed the connection."""
         try:
             return self.socket.recv(1) == b""
@@ -98,6 +98,6 @@ class Asker:
             return True
 
     def close(self) -> None:
-        """Go away, and let the server notice."""
+        """Close the connection, and let the server notice."""
         self.socket.close()
         self.server.turn()
