@@ -258,7 +258,10 @@ int from_underlay(struct __sk_buff *skb)
 	if (largest > segment->largest_frame)
 		goto agent;
 	slot = row_of(key_of(outer->inner.h_source, number), now, &source);
-	hop = slot ? source.remote : 0;
+	/* An explicit test: verifiers before 6.13 do not infer from a zero `hop` that `slot` is NULL. */
+	if (!slot)
+		goto agent;
+	hop = source.remote;
 	remote = bpf_map_lookup_elem(&remotes, &hop);
 	if (!hop || !remote || !is_from(outer, &remote->address))
 		goto agent;
