@@ -124,7 +124,7 @@ class FollowsTheCore(RuleBasedStateMachine):
             assert (self.kernel.segment(vni) is None) == (segment is None)
             rows += segment is not None
             for station in MACS:
-                row = segment and segment.fdb.lookup(station)
+                row = None if segment is None else segment.fdb.lookup(station)
                 expected = None if row is None else (row.remote, row.static)
                 if segment and len(segment.fdb.static_remotes.get(station, ())) > 1:
                     expected = None  # several remotes: the core chooses by flow
