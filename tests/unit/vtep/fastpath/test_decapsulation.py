@@ -131,6 +131,8 @@ def test_only_frames_for_a_known_station_skip_the_queue_of_the_veth(
     assert_delivered(receive(kernel, outer(kernel) / vxlan() / other), bytes(other))
     unknown = Ether(src=B, dst="02:00:00:00:00:0c") / own.payload
     assert_delivered(receive(kernel, outer(kernel) / vxlan() / unknown), bytes(unknown))
+    kernel.add_row(SEGMENT, mac(A), OTHER_REMOTE)  # A has moved away
+    assert_delivered(receive(kernel, outer(kernel) / vxlan() / own), bytes(own))
 
 
 def test_congestion_marks_reach_the_inner_packet(kernel: FastPathProgram) -> None:
@@ -274,6 +276,9 @@ def test_what_is_not_vxlan_for_this_host_is_left_to_the_kernel(kernel: FastPathP
     assert_passed(kernel, outer(kernel) / UDP(sport=1, dport=4790) / VXLAN(vni=VNI) / UDP4)
     assert_passed(kernel, outer(kernel) / TCP(dport=4789) / DATA)
     assert_passed(kernel, Ether(dst=OUR_MAC) / ARP())
+    shorter_udp_length = outer(kernel) / vxlan() / UDP4
+    shorter_udp_length[UDP].len = 60
+    assert_passed(kernel, shorter_udp_length)
     longer_than_its_udp_length = Ether(bytes(good) + b"padding")
     assert_passed(kernel, longer_than_its_udp_length)
 

@@ -33,6 +33,7 @@ A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 SEGMENT, VNI = 3, 0xABCDEF
 TAGGED_SEGMENT, TAGGED_VNI, VLAN = 4, 20, 30
 REMOTE, ROUTED_REMOTE = 1, 2
+PRIORITY_3 = 3 << 13  # in a VLAN tag
 TICK_S = layout.TICK_NS / 1e9
 
 UDP4 = Ether(src=A, dst=B) / IP(src="10.0.0.1", dst="10.0.0.2", tos=0xB9, ttl=33) / UDP(sport=7)
@@ -116,7 +117,7 @@ def test_the_source_is_renewed_and_the_destination_is_not(kernel: FastPathProgra
 
 def test_a_tag_chooses_the_segment_and_is_not_sent(kernel: FastPathProgram) -> None:
     """RFC 7348 section 6.1: the inner frame has no VLAN tag."""
-    done = send(kernel, UDP4 / DATA, vlan=VLAN)
+    done = send(kernel, UDP4 / DATA, vlan=PRIORITY_3 | VLAN)
     assert outer(kernel, done)[VXLAN].vni == TAGGED_VNI
     assert inner(done) == bytes(UDP4 / DATA) and done.popped == 1
     assert kernel.counters(TAGGED_SEGMENT).encapsulated_packets == 1
@@ -233,6 +234,13 @@ def test_a_frame_without_whole_headers_is_for_the_agent(
     assert kernel.counters(SEGMENT) == (0, 0, 0, 0)
 
 
+def test_a_group_address_is_flooded_by_the_agent_even_if_it_has_a_row(
+    kernel: FastPathProgram,
+) -> None:
+    kernel.add_row(SEGMENT, mac("ff:ff:ff:ff:ff:ff"), REMOTE)
+    assert_to_agent(kernel, FOR_THE_AGENT["broadcast"])
+
+
 def age(kernel: FastPathProgram, station: str, remote: int) -> None:
     kernel.add_row(SEGMENT, mac(station), remote, age_s=AGEING_S + 1.0)
 
@@ -267,7 +275,7 @@ def test_a_tag_without_segment_is_for_the_agent(kernel: FastPathProgram, vlan: i
 
 def test_a_priority_tag_is_for_the_agent(kernel: FastPathProgram) -> None:
     """IEEE 802.1Q: VLAN 0 means no VLAN, only a priority."""
-    assert_to_agent(kernel, UDP4 / DATA, vlan=3 << 13)
+    assert_to_agent(kernel, UDP4 / DATA, vlan=PRIORITY_3)
 
 
 def test_neighbour_discovery_is_for_the_agent_if_it_answers_it(kernel: FastPathProgram) -> None:
