@@ -21,8 +21,10 @@ WORDS_FOR_TOPOLOGIES = ("vtep.config", "vtep.wire", "vtep.ethernet")
 PURE = (
     *("vtep.wire", "vtep.ethernet", "vtep.drops", "vtep.effects", "vtep.options"),
     *("vtep.fdb", "vtep.segments", "vtep.core"),
-    *("controller.membership", "controller.igmp", "controller.mld", "controller.protocols"),
-    *("controller.switching", "controller.snooping", "controller.pipeline"),
+    *("controller.constants", "controller.flows", "controller.membership", "controller.igmp"),
+    *("controller.mld", "controller.protocols", "controller.links", "controller.switching"),
+    *("controller.snooping", "controller.tables", "controller.underlay"),
+    *("controller.reconciliation", "controller.pipeline", "controller.views"),
 )
 OUTSIDE_WORLD = ("socket", "select", "selectors", "time", "os", "subprocess", "threading", "fcntl")
 ADDRESS_TEXT = {"inet_ntop", "inet_pton", "AF_INET", "AF_INET6"}  # of socket, and yet no I/O
