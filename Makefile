@@ -5,8 +5,8 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-SETUP := topologies/machine/setup.sh
-CODE := vtep controller topologies tests
+SETUP := vxlab/setup/setup.sh
+CODE := vtep controller vxlab topologies tests
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
@@ -49,7 +49,7 @@ interop: setup ## every kind of VTEP with every other, over both families: write
 	@$(PYTHON) -m tests.interop docs/interop.md
 
 lock: setup ## pin the newest dependencies that fit, with hashes
-	@topologies/machine/lock.sh
+	@vxlab/setup/lock.sh
 
 vm: ## the lab VM, by Vagrant
 	vagrant up

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.poll import eventually
-from topologies.conformance.wiring import run
-from topologies.lab import rpc
-from topologies.lab.errors import LabError
 from vtep.forkserver import enter_network
+from vxlab.conformance.wiring import run
+from vxlab.control import rpc
+from vxlab.errors import LabError
 
 INNER_MTU, UNDERLAY_MTU = 1450, 1500
 VNI, GROUP = 10, "239.1.1.10"
@@ -43,10 +43,10 @@ class Way:
 NOTHING, KERNEL = "nothing", "kernel"
 WAYS = (
     Way(NOTHING, "no encapsulation: bridges alone", None),
-    Way(KERNEL, "the kernel's vxlan device and a bridge", ("topologies.vteps.linux",)),
-    Way("lean", "the same, its bridges without the firewall", ("topologies.vteps.linux",),
+    Way(KERNEL, "the kernel's vxlan device and a bridge", ("vxlab.vteps.linux",)),
+    Way("lean", "the same, its bridges without the firewall", ("vxlab.vteps.linux",),
         firewall=False),
-    Way("ovs", "Open vSwitch's vxlan port", ("topologies.vteps.ovs",), False, offloads=False),
+    Way("ovs", "Open vSwitch's vxlan port", ("vxlab.vteps.ovs",), False, offloads=False),
     Way("ebpf", "our agent, eBPF data path", ("vtep", "--datapath", "ebpf")),
     Way("python", "our agent, Python data path", ("vtep", "--datapath", "python")),
     Way("checksums", "the same, with outer UDP checksums", ("vtep", "--datapath", "python"),

@@ -11,7 +11,7 @@ import pytest
 from tests.support.fastpath import needs_kernel_data_path
 from tests.support.labs import VXLAB, RunningLab, lab, vxlab_ok
 from tests.support.poll import eventually
-from topologies.lab import rpc
+from vxlab.control import rpc
 
 pytestmark = needs_kernel_data_path
 

@@ -14,7 +14,7 @@ for suite in "$@"; do
     copy_checkout "$tree"
     for round in first again; do
         SECONDS=0
-        in_tree "$tree" "$inside/topologies/machine/setup.sh" --link
+        in_tree "$tree" "$inside/vxlab/setup/setup.sh" --link
         say "$suite: set-up, $round: $SECONDS s"
     done
     in_tree "$tree" vxlab doctor

@@ -24,7 +24,7 @@ guest_packages=(linux-image-amd64 initramfs-tools systemd-sysv udev)
 
 tree_key() {
     printf '%s\n' "$suite" "${guest_packages[@]}"
-    cat "$checkout/topologies/machine/packages.txt"
+    cat "$checkout/vxlab/setup/packages.txt"
 }
 
 base_tree() {
@@ -42,7 +42,7 @@ base_tree() {
 
 provision() {
     copy_checkout "$tree"
-    in_tree "$tree" "$inside/topologies/machine/setup.sh" --link
+    in_tree "$tree" "$inside/vxlab/setup/setup.sh" --link
     printf '%s\n' "$command" >"$tree$inside/tests/vm/guest/command"
     install -m 644 "$guest/vxlab-check.service" "$tree/etc/systemd/system/"
     ln -sfn /etc/systemd/system/vxlab-check.service \

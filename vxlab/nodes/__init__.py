@@ -1,0 +1,1 @@
+"""The Mininet node and link classes that a lab is made of."""
