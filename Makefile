@@ -5,8 +5,8 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-SETUP := topologies/machine/setup.sh
-CODE := vtep controller topologies tests
+SETUP := vxlab/setup/setup.sh
+CODE := vtep controller vxlab topologies tests
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
@@ -49,12 +49,12 @@ interop: setup ## every kind of VTEP with every other, over both families: write
 	@$(PYTHON) -m tests.interop docs/interop.md
 
 lock: setup ## pin the newest dependencies that fit, with hashes
-	@topologies/machine/lock.sh
+	@vxlab/setup/lock.sh
 
 vm: ## the lab VM, by Vagrant
 	vagrant up
 
-vm-check: ## boot the lab VM's software in QEMU and run the lab on the kernel datapath
+vm-check: ## boot Debian 12 and 13 in QEMU and run labs on their kernels; ARGS=trixie: only that one
 	@tests/vm/check.sh $(ARGS)
 
 clean: ## remove .venv and everything else that was built

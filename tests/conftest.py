@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.labs import RunningLab, lab, vxlab
-from topologies.lab.handle import labs
+from vxlab.lab.handle import labs
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started by a shell in the background: what we start would not hear Ctrl-C either.

@@ -1,1 +1,1 @@
-"""Topologies for Mininet, one file each, and `vxlab`, the tool that brings them to life."""
+"""Topologies: one file each, a drawing at its head."""

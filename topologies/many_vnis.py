@@ -16,10 +16,8 @@ from pathlib import Path
 # Plain `mn --custom` knows neither this checkout nor __file__.
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
-from topologies.lab.nodes import UnderlayController
-from topologies.lab.options import Option, whole
-from topologies.lab.overlay import OverlayTopo
 from vtep.constants import LAST_VNI
+from vxlab import Option, OverlayTopo, UnderlayController, whole
 
 INHABITED = {"L": 1, "M": 4096, "H": LAST_VNI}  # the ends of the 24-bit range, and one past VLANs
 

@@ -17,9 +17,8 @@ from pathlib import Path
 # Plain `mn --custom` knows neither this checkout nor __file__.
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
-from topologies.lab.nodes import UnderlayController
-from topologies.lab.options import Option, whole
-from topologies.lab.overlay import LAST_HYPERVISOR, OverlayTopo
+from vxlab import Option, UnderlayController, whole
+from vxlab.topology.overlay import LAST_HYPERVISOR, OverlayTopo
 
 
 class ManyVteps(OverlayTopo):

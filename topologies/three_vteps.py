@@ -16,8 +16,7 @@ from pathlib import Path
 # Plain `mn --custom` knows neither this checkout nor __file__.
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
-from topologies.lab.nodes import UnderlayController
-from topologies.lab.overlay import OverlayTopo
+from vxlab import OverlayTopo, UnderlayController
 
 
 class ThreeVteps(OverlayTopo):

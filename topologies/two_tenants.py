@@ -17,8 +17,7 @@ from pathlib import Path
 # Plain `mn --custom` knows neither this checkout nor __file__.
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
-from topologies.lab.nodes import UnderlayController
-from topologies.lab.overlay import OverlayTopo
+from vxlab import OverlayTopo, UnderlayController
 
 VLANS = {"hv1": (10, 20), "hv2": (20, 10), "hv3": (300, 7)}  # (red, blue)
 PLACES = ("hv1", "hv1", "hv2", "hv3")  # of VMs 1 to 4

@@ -18,7 +18,7 @@ from tests.bench import first, labs, load, report, tables, wire
 from tests.bench.apart import in_sandbox
 from tests.bench.bed import WAYS, Bed
 from tests.bench.summary import median
-from topologies.lab.errors import LabError
+from vxlab.errors import LabError
 
 OVER_A_BED: dict[str, Callable[[Bed], wire.Figures]] = {
     "tcp": wire.tcp,

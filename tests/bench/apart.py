@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from topologies.lab import sandbox
-from topologies.lab.errors import LabError
+from vxlab.errors import LabError
+from vxlab.system import sandbox
 
 
 def in_sandbox(body: Callable[[Path], Any], quiet: bool = False) -> Any:

@@ -13,9 +13,9 @@ from mininet.net import Mininet
 from mininet.node import OVSBridge, OVSSwitch
 from mininet.topo import Topo
 
-from topologies.lab.bringup import choose_datapath
-from topologies.lab.directory import LabDirectory
-from topologies.lab.ovs import OpenVSwitch, environment
+from vxlab.lab.bringup import choose_datapath
+from vxlab.system.directory import LabDirectory
+from vxlab.system.open_vswitch import OpenVSwitch, environment
 
 
 class Bare(Topo):

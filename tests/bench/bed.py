@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.poll import eventually
-from topologies.conformance.wiring import run
-from topologies.lab import rpc
-from topologies.lab.errors import LabError
 from vtep.forkserver import enter_network
+from vxlab.conformance.wiring import run
+from vxlab.control import rpc
+from vxlab.errors import LabError
 
 INNER_MTU, UNDERLAY_MTU = 1450, 1500
 VNI, GROUP = 10, "239.1.1.10"
@@ -43,10 +43,10 @@ class Way:
 NOTHING, KERNEL = "nothing", "kernel"
 WAYS = (
     Way(NOTHING, "no encapsulation: bridges alone", None),
-    Way(KERNEL, "the kernel's vxlan device and a bridge", ("topologies.vteps.linux",)),
-    Way("lean", "the same, its bridges without the firewall", ("topologies.vteps.linux",),
+    Way(KERNEL, "the kernel's vxlan device and a bridge", ("vxlab.vteps.linux",)),
+    Way("lean", "the same, its bridges without the firewall", ("vxlab.vteps.linux",),
         firewall=False),
-    Way("ovs", "Open vSwitch's vxlan port", ("topologies.vteps.ovs",), False, offloads=False),
+    Way("ovs", "Open vSwitch's vxlan port", ("vxlab.vteps.ovs",), False, offloads=False),
     Way("ebpf", "our agent, eBPF data path", ("vtep", "--datapath", "ebpf")),
     Way("python", "our agent, Python data path", ("vtep", "--datapath", "python")),
     Way("checksums", "the same, with outer UDP checksums", ("vtep", "--datapath", "python"),
@@ -98,6 +98,7 @@ control = "{control}"
 interface = "under"
 local = "192.0.2.1{i}"
 udp_checksum = {checksums}
+offload = {offload}
 [[port]]
 interface = "port"
 [[segment]]
@@ -141,16 +142,17 @@ class Bed:
         flood = f'group = "{GROUP}"' if self.way.multicast else f'remotes = ["192.0.2.1{3 - i}"]'
         config = directory / f"{self.way.name}{i}.toml"
         checksums = str(self.way.checksums).lower()
+        # Only an Open vSwitch on the way has a userspace datapath, which takes no super-frames.
+        offload = str(self.way.name != "ovs" or ovs_datapath() == "kernel").lower()
         config.write_text(
-            _CONFIG.format(i=i, control=control, vni=VNI, flood=flood, checksums=checksums)
+            _CONFIG.format(
+                i=i, control=control, vni=VNI, flood=flood, checksums=checksums, offload=offload
+            )
         )
         command = [*self.inside(f"h{i}"), sys.executable, "-m", *module, "--config", str(config)]
         log = directory / f"{self.way.name}{i}.log"
-        # Only an Open vSwitch on the way would ask the others to leave their offloads.
-        ovs = ovs_datapath() if self.way.name == "ovs" else "kernel"
-        environment = {**os.environ, "VXLAB_OVS_DATAPATH": ovs}
         with log.open("wb") as out:
-            agent = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+            agent = subprocess.Popen(command, stdout=out, stderr=out)
 
         def answers() -> None:
             if agent.poll() is not None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from tests.bench import bare
 from tests.bench.apart import in_sandbox
 from tests.support.poll import pause
-from topologies.lab import rpc
-from topologies.lab.handle import find
+from vxlab.control import rpc
+from vxlab.lab.handle import find
 
-VXLAB = [sys.executable, "-m", "topologies"]
+VXLAB = [sys.executable, "-m", "vxlab"]
 SIZES = (10, 30, 100)
 _TCP_S = 4
 _WARM_S, _WATCHED_S = 1.5, 2.0  # of the stream

@@ -18,7 +18,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
-from topologies.lab.server import serve
+from vxlab.control.server import serve
 
 if sys.version_info >= (3, 11):
     import tomllib

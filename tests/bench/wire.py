@@ -18,7 +18,7 @@ from typing import Any
 from tests.bench.bed import Bed
 from tests.bench.summary import median, percentile
 from tests.support.poll import eventually
-from topologies.lab.errors import LabError
+from vxlab.errors import LabError
 
 TCP_S, OMITTED_S = 2, 1
 PINGS = 100

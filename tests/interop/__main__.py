@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tests.interop.checks import CHECKS, NARROW, wrong
 from tests.interop.pairs import Pair, kinds_lab
-from topologies.lab.bringup import choose_datapath
-from topologies.lab.families import FAMILIES
+from vxlab.lab.bringup import choose_datapath
+from vxlab.topology.families import FAMILIES
 
 HEAD = """# Interoperation of VTEP kinds
 

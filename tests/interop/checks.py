@@ -14,8 +14,8 @@ from scapy.layers.l2 import Ether
 from tests.interop.pairs import End, KindsLab, Pair, inside, ping
 from tests.support.labs import Taps
 from tests.support.poll import eventually
-from topologies.lab import rpc
-from topologies.lab.tap import INBOUND
+from vxlab.capture.packets import INBOUND
+from vxlab.control import rpc
 
 Outcome = dict[Pair, str]
 

@@ -9,8 +9,8 @@
 VNI 10 floods by head-end replication, since Open vSwitch knows nothing else; VNI 20 to a group.
 """
 
-from topologies.lab.overlay import OverlayTopo
-from topologies.vteps.kinds import KINDS
+from vxlab.topology.overlay import OverlayTopo
+from vxlab.vteps.kinds import KINDS
 
 EVERYWHERE, MULTICAST = 10, 20
 SETTINGS = [f"vtep.hv{number}={kind}" for number, kind in enumerate([*KINDS, *KINDS], start=1)]

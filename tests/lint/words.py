@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tests.lint.files import CHECKOUT, project_files
 
-_ABOUT_THE_WORDS = ("tests/lint/words.py", "tests/unit/machine/test_lint.py")
+_ABOUT_THE_WORDS = ("tests/lint/words.py", "tests/unit/setup/test_lint.py")
 
 
 class Rule(NamedTuple):

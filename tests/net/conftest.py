@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.suite import Run, run_over_ours
-from topologies.lab.handle import labs
+from vxlab.lab.handle import labs
 
 TEST_LABS = ("t-", "demo-")  # how the labs of these tests are called
 

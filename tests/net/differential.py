@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.net.traffic import Traffic
-from topologies.conformance.bench import Bench, Seen
-from topologies.conformance.candidate import Candidate
-from topologies.conformance.setups import Setup
-from topologies.lab import sandbox
+from vxlab.conformance.bench import Bench, Seen
+from vxlab.conformance.candidate import Candidate
+from vxlab.conformance.setups import Setup
+from vxlab.system import sandbox
 
 BATCH = 50
 _TABLES_EVERY = 10  # batches

@@ -17,9 +17,6 @@ from pathlib import Path
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
-from topologies.conformance.wiring import run
-from topologies.lab import sandbox
-from topologies.lab.tap import INBOUND, Tap
 from vtep.batching import Batcher
 from vtep.core import Core
 from vtep.drops import DropReason
@@ -34,6 +31,9 @@ from vtep.underlay.gso_sender import GsoSender
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
 from vtep.wire import ones_sum
+from vxlab.capture.packets import INBOUND, Tap
+from vxlab.conformance.wiring import run
+from vxlab.system import sandbox
 
 VNI, PORT, MTU = 10, 4789, 1500
 _BURSTS, _LONGEST_BURST = 3, 70

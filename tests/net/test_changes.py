@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.labs import RunningLab, lab, processes_of, vxlab, vxlab_ok
 from tests.support.poll import eventually
-from topologies.lab import rpc
+from vxlab.control import rpc
 
 A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"

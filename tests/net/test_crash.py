@@ -18,7 +18,7 @@ from tests.support.labs import (
     vxlab_ok,
 )
 from tests.support.poll import eventually
-from topologies.lab import rpc
+from vxlab.control import rpc
 
 
 def host_pid(lab: RunningLab, pattern: str) -> int:
@@ -67,7 +67,7 @@ def test_an_agents_death_is_named_and_mended(victim: RunningLab) -> None:
 def test_the_death_of_a_vtep_of_another_kind_is_mended(kind: str) -> None:
     with lab("three_vteps", "t-other", f"vtep.hv2={kind}", "flooding=head-end") as running:
         running.ping("A", "10.0.0.2")
-        kill(host_pid(running, f"topologies.vteps.{kind}"))
+        kill(host_pid(running, f"vxlab.vteps.{kind}"))
         eventually(
             lambda: assert_says(vxlab("fdb", "--lab", running.name), "hv2 of lab t-other is dead")
         )

@@ -10,11 +10,11 @@ from tests.net.differential import compare
 from tests.support.fastpath import needs_kernel_data_path
 from tests.support.labs import vxlab
 from tests.support.suite import Run
-from topologies.conformance.candidate import PYTHON, Candidate
-from topologies.conformance.catalogue import rows_of
-from topologies.conformance.session import judge_all
-from topologies.conformance.setups import BASE, SIX_ZERO, Setup
-from topologies.conformance.verdict import Verdict
+from vxlab.conformance.candidate import PYTHON, Candidate
+from vxlab.conformance.catalogue import rows_of
+from vxlab.conformance.session import judge_all
+from vxlab.conformance.setups import BASE, SIX_ZERO, Setup
+from vxlab.conformance.verdict import Verdict
 
 pytestmark = needs_kernel_data_path
 

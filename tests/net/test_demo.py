@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.support.labs import vxlab
-from topologies.lab.handle import labs
+from vxlab.lab.handle import labs
 
 
 def test_all_eight_steps_are_proved(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_over_ipv6_too_strangers_to_the_vni_get_no_copy() -> None:
 
 
 LINK_LOCAL = """
-from topologies.lab.overlay import OverlayTopo
+from vxlab.topology.overlay import OverlayTopo
 
 
 class LinkLocal(OverlayTopo):

@@ -10,8 +10,8 @@ import pytest
 from tests.interop.checks import CHECKS, NARROW, wrong
 from tests.interop.pairs import KindsLab, kinds_lab
 from tests.support.labs import lab, vxlab_ok
-from topologies.lab.families import FAMILIES, Family
-from topologies.vteps.kinds import KINDS
+from vxlab.topology.families import FAMILIES, Family
+from vxlab.vteps.kinds import KINDS
 
 A = "02:00:00:00:00:0a"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.labs import RunningLab, lab, vxlab_ok
 from tests.support.poll import eventually
-from topologies.lab import rpc
+from vxlab.control import rpc
 
 GROUP = "ff05::ef01:10a"
 HV2, HV3 = "2001:db8::c", "2001:db8::d"

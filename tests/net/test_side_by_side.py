@@ -87,8 +87,9 @@ def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> 
 PLAIN_MININET = """
 import sys
 from pathlib import Path
-from topologies.lab import ovs, sandbox
-from topologies.lab.directory import LabDirectory
+from vxlab.system import open_vswitch as ovs
+from vxlab.system import sandbox
+from vxlab.system.directory import LabDirectory
 import os, subprocess
 
 directory = LabDirectory(Path(sys.argv[1]))

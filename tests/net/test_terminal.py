@@ -14,7 +14,7 @@ import pytest
 from tests.support.labs import CHECKOUT, VXLAB, RunningLab, processes_of, vxlab, vxlab_ok
 from tests.support.poll import eventually
 from tests.support.terminal import Terminal
-from topologies.lab.directory import LabDirectory
+from vxlab.system.directory import LabDirectory
 
 NAME = "t-typed"
 UP = [*VXLAB, "up", "three_vteps", "--name", NAME]

@@ -14,10 +14,10 @@ from scapy.layers.inet import ICMP
 
 from tests.support.labs import VXLAB, RunningLab, vxlab, vxlab_ok
 from tests.support.poll import eventually
-from topologies.lab import rpc
-from topologies.lab.decode import Encapsulated
-from topologies.lab.pcapng import save
-from topologies.lab.tap import INBOUND, OUTBOUND
+from vxlab.capture.decode import Encapsulated
+from vxlab.capture.packets import INBOUND, OUTBOUND
+from vxlab.capture.pcapng import save
+from vxlab.control import rpc
 
 A, B, C = (f"02:00:00:00:00:{last}" for last in ("0a", "0b", "0c"))
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"

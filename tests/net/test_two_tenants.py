@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from tests.support.labs import RunningLab, lab
 from tests.support.poll import eventually
-from topologies.lab.tap import INBOUND
+from vxlab.capture.packets import INBOUND
 
 RED, BLUE = 5010, 5020
 FRAMES = 1000

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from topologies.conformance import frames
-from topologies.conformance.bench import Bench
+from vxlab.conformance import frames
+from vxlab.conformance.bench import Bench
 
 STRANGER4, STRANGER6 = "192.0.2.77", "2001:db8::77"  # a VTEP nobody has heard of
 UNKNOWN_VNI = 4_242

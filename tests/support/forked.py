@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from topologies.cli.main import main
+from vxlab.cli.main import main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from tests.support.forked import vxlab_forked
 from tests.support.poll import eventually
-from topologies.lab.decode import Encapsulated, encapsulated
-from topologies.lab.handle import Lab, find
-from topologies.lab.tap import Tap, drain, open_taps
+from vxlab.capture.decode import Encapsulated, encapsulated
+from vxlab.capture.packets import Tap, drain
+from vxlab.lab.captures import open_taps
+from vxlab.lab.handle import Lab, find
 
-VXLAB = [sys.executable, "-m", "topologies"]
+VXLAB = [sys.executable, "-m", "vxlab"]
 CHECKOUT = Path(__file__).resolve().parents[2]
 UP_WITHIN_S = 120
 # What starts or ends nothing of its own: a fork does, and need not start Python.

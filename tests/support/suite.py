@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from topologies.conformance.candidate import PYTHON
-from topologies.conformance.catalogue import rows_of
-from topologies.conformance.report import Report
-from topologies.conformance.session import judge_all
+from vxlab.conformance.candidate import PYTHON
+from vxlab.conformance.catalogue import rows_of
+from vxlab.conformance.report import Report
+from vxlab.conformance.session import judge_all
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import pytest
 
 from tests.interop.checks import CHECKS
 from tests.lint.files import CHECKOUT
-from topologies.cli.main import vxlab
-from topologies.conformance.catalogue import rows_of
-from topologies.lab import registry
-from topologies.lab.options import COMMON
-from topologies.lab.overlay import LEARNED_NEIGHBOURS
-from topologies.vteps.kinds import KINDS
 from vtep import config, events
 from vtep.drops import DropReason
+from vxlab.cli.main import vxlab
+from vxlab.conformance.catalogue import rows_of
+from vxlab.topology import registry
+from vxlab.topology.options import COMMON
+from vxlab.topology.overlay import LEARNED_NEIGHBOURS
+from vxlab.vteps.kinds import KINDS
 
 README = (CHECKOUT / "README.md").read_text()
 EVENTS = (CHECKOUT / "docs" / "events.md").read_text()

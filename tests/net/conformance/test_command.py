@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.labs import CHECKOUT
-from topologies.cli.judge import conformance
-from topologies.lab.errors import LabError, UsageError
+from vxlab.cli.judge import conformance
+from vxlab.errors import LabError, UsageError
 
 OURS = f"{sys.executable} -m vtep"
 BROKEN = f"{sys.executable} -m tests.support.broken_vtep --fault flag_unchecked"
@@ -79,7 +79,7 @@ def test_a_vtep_that_does_not_come_up_is_quoted(command: str, words: str) -> Non
 def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """pytest as others run it, in a folder of theirs."""
     known = {point.value for point in entry_points(group="pytest11")}
-    plugin = "topologies.conformance.plugin"
+    plugin = "vxlab.conformance.plugin"
     load = [] if plugin in known else ["-p", plugin]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *load, *arguments, str(folder)],

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from tests.support.broken_vtep import FAULTS
-from topologies.conformance.candidate import Candidate
-from topologies.conformance.catalogue import rows_of
-from topologies.conformance.session import judge_all
-from topologies.conformance.verdict import Verdict
+from vxlab.conformance.candidate import Candidate
+from vxlab.conformance.catalogue import rows_of
+from vxlab.conformance.session import judge_all
+from vxlab.conformance.verdict import Verdict
 
 CAUGHT_ON = {
     "flag_unchecked": {"N19", "N36.header", "M20"},

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from topologies.conformance.candidate import Candidate
-from topologies.conformance.catalogue import rows_of
-from topologies.conformance.session import Judged, judge_all
-from topologies.conformance.verdict import Verdict
-from topologies.vteps.kinds import VtepKind
+from vxlab.conformance.candidate import Candidate
+from vxlab.conformance.catalogue import rows_of
+from vxlab.conformance.session import Judged, judge_all
+from vxlab.conformance.verdict import Verdict
+from vxlab.vteps.kinds import VtepKind
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "kinds.md"
 WHOLE, ROW = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

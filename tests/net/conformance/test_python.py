@@ -12,9 +12,9 @@ import pytest
 from scapy.utils import RawPcapNgReader
 
 from tests.support.suite import Run
-from topologies.conformance import frames
-from topologies.conformance.verdict import Verdict
-from topologies.conformance.wiring import OWN_MAC
+from vxlab.conformance import frames
+from vxlab.conformance.verdict import Verdict
+from vxlab.conformance.wiring import OWN_MAC
 
 PORTS = (4789, 8472)
 WITHIN_S = 60

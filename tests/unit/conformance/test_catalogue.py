@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from topologies.conformance import frames
-from topologies.conformance.catalogue import BINDING, rows_of
-from topologies.conformance.membership import reports
-from topologies.conformance.setups import BASE, SHORT, SUPPRESS, TRUSTED
-from topologies.lab.errors import UsageError
 from vtep import config
+from vxlab.conformance import frames
+from vxlab.conformance.catalogue import BINDING, rows_of
+from vxlab.conformance.igmp_reports import reports
+from vxlab.conformance.setups import BASE, SHORT, SUPPRESS, TRUSTED
+from vxlab.errors import UsageError
 
 MUST = ("N19", "N20", "N21", "N22", "N23", "N29", "N30", "N32", "N33")
 SHOULD = ("N24", "N25", "N28", "N38", "N40", "N42")

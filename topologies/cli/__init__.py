@@ -1,5 +1,0 @@
-"""`vxlab`, the tool: brings labs up and down, looks into them, plays the scene."""
-
-from topologies.cli.main import main
-
-__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""Packet capture on the links of a lab: sockets, pcapng files, decoded lines."""

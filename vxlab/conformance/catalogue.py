@@ -1,0 +1,94 @@
+"""The catalogue of statements: each row a function that judges a VTEP at the bench.
+
+A row's module in `rows/` registers it with the decorator; `rows_of` loads them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vxlab.conformance.setups import BASE, Setup
+from vxlab.conformance.verdict import Finding
+from vxlab.errors import UsageError
+
+if TYPE_CHECKING:
+    from vxlab.conformance.bench import Bench
+
+Judge = Callable[["Bench"], "Finding | None"]
+
+BINDING = ("MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED")
+KINDS = (*BINDING, "MAY", "plain")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One statement and how it is judged.
+
+    section: of RFC 7348, or the name of another document with its section.
+    kind: a keyword of RFC 2119, or "plain" for what is described without one.
+    setup: the configuration the VTEP under test is started with. option: the statement asks for
+    that very setup, so that to refuse it is to deviate.
+    """
+
+    id: str
+    section: str
+    kind: str
+    statement: str
+    setup: Setup
+    judge: Judge
+    option: bool = False
+
+    @property
+    def binding(self) -> bool:
+        """Whether a deviation is a failure."""
+        return self.kind in BINDING
+
+
+_rows: dict[str, Row] = {}
+
+
+def row(
+    id: str, section: str, kind: str, statement: str, setup: Setup = BASE, option: bool = False
+) -> Callable[[Judge], Judge]:
+    """Register a function as the judge of a statement."""
+    if kind not in KINDS:
+        raise ValueError(f"{id}: kind {kind!r}; allowed: {', '.join(KINDS)}")
+
+    def register(judge: Judge) -> Judge:
+        if id in _rows:
+            raise ValueError(f"{id}: there already")
+        _rows[id] = Row(id, section, kind, statement, setup, judge, option)
+        return judge
+
+    return register
+
+
+def _order(id: str) -> tuple[int, int, str]:
+    letters, number, rest = re.fullmatch(r"([A-Z]+)(\d+)(.*)", id).groups()  # type: ignore[union-attr]
+    return "NEMA".index(letters), int(number), rest
+
+
+def rows_of(only: tuple[str, ...] = ()) -> list[Row]:
+    """All rows in the order of their ids, or those named; `N38` means N38.carry as well.
+
+    UsageError names an id that is not there.
+    """
+    package = importlib.import_module("vxlab.conformance.rows")
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    for wanted in only:
+        if not any(_chosen(id, wanted) for id in _rows):
+            raise UsageError(
+                f"{wanted}: no such row; allowed: {' '.join(sorted(_rows, key=_order))}"
+            )
+    ids = [id for id in _rows if not only or any(_chosen(id, wanted) for wanted in only)]
+    return [_rows[id] for id in sorted(ids, key=_order)]
+
+
+def _chosen(id: str, wanted: str) -> bool:
+    return id == wanted or id.startswith(f"{wanted}.")

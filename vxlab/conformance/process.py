@@ -1,0 +1,98 @@
+"""The VTEP under test as a process: started on a configuration file, watched, ended in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vxlab.conformance.verdict import Packet
+from vxlab.errors import LabError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_ENDS_WITHIN_S = 5.0
+
+
+class DidNotStart(LabError):
+    """The VTEP ended before it forwarded, or does not; `packets` are what went in and came out."""
+
+    def __init__(self, text: str, packets: Sequence[Packet] = ()) -> None:
+        super().__init__(text)
+        self.packets = tuple(packets)
+
+
+class VtepProcess:
+    """One run of `CMD --config FILE.toml`."""
+
+    def __init__(self, command: list[str], config: Path) -> None:
+        """Start it; DidNotStart if there is no such command. Its output goes to a log beside."""
+        self._config = config
+        self._log = config.with_suffix(".log")
+        self._name = " ".join(command[-3:])
+        with self._log.open("wb") as log:
+            try:
+                self._process = subprocess.Popen(
+                    [*command, "--config", str(config)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "PYTHONPATH": _search_path()},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise DidNotStart(f"{command[0]}: {error.strerror}") from None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._process.poll()
+
+    def last_line(self) -> str:
+        """The last thing it said."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1].replace(f"{self._config}: ", "") if lines else "it said nothing"
+
+    def death(self) -> str:
+        """How it ended, in a line."""
+        return f"the VTEP ended with status {self.status}: {self.last_line()}"
+
+    def ask_to_end(self) -> None:
+        """SIGTERM."""
+        self._process.terminate()
+
+    def end(self) -> int | None:
+        """End it, in order if it will; the exit status, None if it had to be killed."""
+        self._process.terminate()
+        status: int | None = None
+        try:
+            status = self._process.wait(_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in self._left_over():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.wait()
+        return status
+
+    def _left_over(self) -> Iterator[int]:
+        """Processes of its session that are still there."""
+        for directory in Path("/proc").iterdir():
+            if directory.name.isdigit() and _session(directory) == self._process.pid:
+                yield int(directory.name)
+
+
+def _session(directory: Path) -> int | None:
+    try:
+        text = (directory / "stat").read_text()
+    except OSError:
+        return None
+    return int(text.rpartition(")")[2].split()[3])
+
+
+def _search_path() -> str:
+    before = os.environ.get("PYTHONPATH")
+    return f"{CHECKOUT}{os.pathsep}{before}" if before else str(CHECKOUT)

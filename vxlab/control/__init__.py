@@ -1,0 +1,1 @@
+"""Control sockets: one JSON request, one JSON answer."""

@@ -1,0 +1,1 @@
+"""A running lab: bring-up and operations, and its client side."""

@@ -1,0 +1,1 @@
+"""The description of a lab: what it consists of. Nothing here starts anything."""
