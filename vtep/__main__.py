@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from vtep.config import DATAPATHS
+from vtep.config import DATA_PATHS
 from vtep.launch import launch
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--datapath",
-        choices=DATAPATHS,
+        choices=DATA_PATHS,
         default=os.environ.get("VXLAB_DATAPATH"),
         help="data path; overrides the file's `datapath` [$VXLAB_DATAPATH]",
     )

@@ -76,7 +76,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DATAPATHS = ("auto", "ebpf", "python")
+DATA_PATHS = ("auto", "ebpf", "python")
 _TTLS = range(1, 256)
 _CLASSES = range(0, 256, 4)  # the two lowest bits are the ECN field
 
@@ -133,7 +133,7 @@ class Config:
     ports: tuple[str, ...]
     segments: tuple[SegmentConfig, ...]
     static: tuple[StaticConfig, ...]
-    datapath: str = "auto"
+    data_path: str = "auto"
 
     def __post_init__(self) -> None:
         """Check what needs all tables: duplicates, unknown ports and VNIs, address families."""
@@ -199,15 +199,15 @@ def parse(source: str) -> Config:
         ports=ports,
         segments=tuple(segment(row, ports) for row in table.rows("segment")),
         static=tuple(_static(_Table("static.", row)) for row in table.rows("static")),
-        datapath=_datapath(table.take("datapath", "auto")),
+        data_path=_data_path(table.take("datapath", "auto")),
     )
     table.end()
     return config
 
 
-def _datapath(value: Any) -> str:
-    if value not in DATAPATHS:
-        raise must_be("datapath", value, " or ".join(f'"{word}"' for word in DATAPATHS))
+def _data_path(value: Any) -> str:
+    if value not in DATA_PATHS:
+        raise must_be("datapath", value, " or ".join(f'"{word}"' for word in DATA_PATHS))
     return str(value)
 
 

@@ -12,10 +12,10 @@ from vtep.errors import StartError
 from vtep.log import log
 
 
-def launch(path: str, datapath: str | None = None) -> int:
+def launch(path: str, data_path: str | None = None) -> int:
     """Run one agent until it is stopped; returns the exit status.
 
-    0: stopped. 1: the machine prevents it. 2: the file is invalid. datapath: overrides the file's.
+    0: stopped. 1: the machine prevents it. 2: the file is invalid. data_path: overrides the file's.
     """
     try:
         parsed = config.parse(Path(path).read_text(encoding="utf-8"))
@@ -28,8 +28,8 @@ def launch(path: str, datapath: str | None = None) -> int:
     except ConfigError as error:
         log(f"error: {path}: {error}")
         return 2
-    if datapath is not None:
-        parsed = replace(parsed, datapath=datapath)
+    if data_path is not None:
+        parsed = replace(parsed, data_path=data_path)
     try:
         agent = Agent(parsed)
     except StartError as error:

@@ -1,4 +1,4 @@
-"""The same random traffic through two VTEPs that differ in their data path alone.
+"""The same random traffic through two VTEPs that differ only in their data path.
 
 Outcomes are compared batch by batch, tables and counters every few batches.
 """
@@ -22,12 +22,12 @@ from vxlab.system import sandbox
 
 BATCH = 50
 _TABLES_EVERY = 10  # batches
-_TOLD = 400  # characters of what differs
-_ELSEWHERE = ("underlay_overrun", "udp_checksum")  # who verifies a checksum differs by data path
+_SHOWN = 400  # characters of a difference
+_ELSEWHERE = ("underlay_overrun", "udp_checksum")  # the data paths differ in who verifies checksums
 
 
 def compare(setup: Setup, seed: int, frames: int) -> str:
-    """Run the comparison in a sandbox; what it said, which begins with "equal" if all was."""
+    """Run the comparison in a sandbox; the result begins with "equal" if there is no difference."""
     with tempfile.TemporaryDirectory(prefix="vxlab-differential-") as name:
         log, said = Path(name) / "log", Path(name) / "said"
         log.touch()
@@ -64,19 +64,19 @@ def _first_difference(traffic: Traffic, kernel: Bench, python: Bench, frames: in
         ways = [_outcome(bench.exchange(batch.port, batch.underlay)) for bench in (kernel, python)]
         if ways[0] != ways[1]:
             side = "port" if batch.port else "underlay"
-            return f"batch {number} ({side}): {_told(ways[0], ways[1])}"
+            return f"batch {number} ({side}): {_difference(ways[0], ways[1])}"
         if number % _TABLES_EVERY == 0:
             if traffic.random.random() < 0.2:
                 for bench in (kernel, python):
                     bench.ask("flush")
             states = [Counter(_state(bench)) for bench in (kernel, python)]
             if states[0] != states[1]:
-                return f"after batch {number}: {_told(*states)}"
+                return f"after batch {number}: {_difference(*states)}"
     return None
 
 
 def _outcome(seen: Seen) -> Counter[Any]:
-    """What came out at both sides, whatever the order: flows may overtake each other."""
+    """All output at both sides in any order: flows may overtake each other."""
     out: Counter[Any] = Counter(("port", frame.hex()) for frame in seen.port)
     for packet in seen.tunnel:
         headers = packet.destination_mac, packet.source, packet.destination, packet.tos, packet.ttl
@@ -92,7 +92,7 @@ def _state(bench: Bench) -> Iterator[Any]:
 
 
 def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:
-    """Counters without what differs by right: the bench sends a fence again that had to wait."""
+    """Counters that must be equal: the bench may send a fence again, so fences are left out."""
     drops = {name: times for name, times in row["drops"].items() if name not in _ELSEWHERE}
     ways = {
         "encapsulated": {**row["encapsulated"], **({"flood": None} if fenced else {})},
@@ -101,7 +101,7 @@ def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:
     return {**row, **ways, "drops": drops, "fast_path": None}
 
 
-def _told(kernel: Counter[Any], python: Counter[Any]) -> str:
+def _difference(kernel: Counter[Any], python: Counter[Any]) -> str:
     ways = (kernel - python, python - kernel)
-    first = [[str(each)[:_TOLD] for each in list(way)[:3]] for way in ways]
+    first = [[str(each)[:_SHOWN] for each in list(way)[:3]] for way in ways]
     return f"only in the kernel: {first[0]}; in Python: {first[1]}"

@@ -1,7 +1,7 @@
-"""Random packets through a sender of super-packets, beside what they are one by one.
+"""Random packets sent with GSO, compared with the same packets sent one by one.
 
- a - veth - b       a sends; b plays two remotes and a member of the group
-The kernel cuts them at a (a wire is looked at), or nobody does (b's underlay parts them).
+ a - veth - b       a sends; b has the addresses of two remotes and is a member of the group
+Either the kernel segments them at a, or it does not and b's underlay splits them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ done
 
 
 def compare(version: int, seed: int, frames: int, cut: bool) -> str:
-    """Run it in a sandbox; what it said, which begins with "equal" if all was."""
+    """Run the comparison in a sandbox; the result begins with "equal" if there is no difference."""
     with tempfile.TemporaryDirectory(prefix="vxlab-superpackets-") as name:
         log, said = Path(name) / "log", Path(name) / "said"
         log.touch()
@@ -79,7 +79,7 @@ def compare(version: int, seed: int, frames: int, cut: bool) -> str:
 
 
 class _Comparison:
-    """Both ends, and the two cores whose only difference is who computes checksums."""
+    """Both ends, and two cores that differ only in whether they compute checksums."""
 
     def __init__(self, version: int, seed: int, cut: bool) -> None:
         words = {
@@ -87,7 +87,9 @@ class _Comparison:
             "length": 24 if version == 4 else 64, "offloads": "off" if cut else "on",
         }  # fmt: skip
         run("sh", "-euc", _MAKE.format_map(words))
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one queue on the way: one order
+        os.sched_setaffinity(
+            0, {min(os.sched_getaffinity(0))}
+        )  # one CPU has one queue, which keeps the order
         self._version, self._cut, self._random = version, cut, random.Random(seed)
         self._cores = [_core(version, checksum) for checksum in (True, False)]
         enter_network("/run/netns/b")
@@ -101,7 +103,7 @@ class _Comparison:
         self._failed: list[DropReason] = []
 
     def run(self, frames: int) -> str:
-        """So many frames in batches; what differs first."""
+        """Send a number of frames in batches; returns the first difference, if any."""
         sent, seen = 0, 0
         while sent < frames:
             packets = self._send(self._batch())
@@ -118,7 +120,7 @@ class _Comparison:
         return f"equal: {sent} packets in {seen}"
 
     def _batch(self) -> list[bytes]:
-        """Bursts of equal size of a flow or two, and what comes between."""
+        """Bursts of equally long frames of one or two flows, with other frames in between."""
         one, batch = self._random, list[bytes]()
         for _ in range(one.randint(1, _BURSTS)):
             size, there = one.choice([18, 500, 1000, 1400]), one.choice([_HERE, _THERE, _NO_SUCH])
@@ -136,7 +138,7 @@ class _Comparison:
         return bytes(Ether(src=_A, dst=there) / ip / udp / one.randbytes(size))
 
     def _send(self, batch: list[bytes]) -> list[bytearray]:
-        """Send them, by runs; the packets that they are one by one."""
+        """Send a batch in runs; returns the packets as they would be sent one by one."""
         batcher = Batcher(PacketRun(), lambda decision: None, self._alone, self._together)
         expected = []
         for frame in batch:
@@ -155,7 +157,7 @@ class _Comparison:
         raise AssertionError(f"no effect may be carried out alone: {effect}")
 
     def _packets(self) -> Iterator[bytes]:
-        """The tunnel's packets that have come to b, without their Ethernet header."""
+        """The VXLAN packets received at b, without Ethernet header."""
         for sighting in self._tap.read():
             packet = sighting.data[14:]
             udp = 20 if self._version == 4 else 40
@@ -172,7 +174,7 @@ class _Comparison:
         return found
 
     def _datagram(self, packet: bytearray) -> Datagram:
-        """What a VTEP is to receive of a packet."""
+        """What a VTEP must receive of a packet."""
         udp = 20 if self._version == 4 else 40
         own, group = _OWN[self._version], packet[16] >> 4 == 0xE
         octet = packet[1]

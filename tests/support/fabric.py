@@ -1,8 +1,8 @@
-"""N VTEP cores on one multicast wire, all in memory; time stands still until it is advanced.
+"""N VTEP cores on one multicast wire, all in memory, with a clock that tests advance.
 
-The wire carries a packet to the core whose address it bears, or to the members of its group, as
-they joined and left. Nothing arrives before `deliver`; what was on the wire and what was handed to
-ports stays on record, in order.
+The wire carries a packet to the core with its destination address, or to the members of its group.
+Nothing arrives before `deliver`. All packets on the wire and all frames written to ports are
+recorded in order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FATES = (FLOODED, SENT, DELIVERED, DROPPED)
 
 @dataclass(frozen=True)
 class OnWire:
-    """One packet of the underlay, headers and all."""
+    """One packet of the underlay, with its headers."""
 
     source: str
     destination: str
@@ -46,7 +46,7 @@ class OnWire:
 
 @dataclass(frozen=True)
 class Handed:
-    """One frame that was handed to a port."""
+    """One frame that was written to a port."""
 
     vtep: int
     vni: int
@@ -55,12 +55,12 @@ class Handed:
 
 
 class Fabric:
-    """VTEPs 1 to n, at 192.0.2.11 and up."""
+    """VTEPs 1 to n, with the addresses 192.0.2.11 and up."""
 
     def __init__(
         self, vteps: int = 3, echo: bool = False, observed: bool = True, **options: Any
     ) -> None:
-        """echo: a sender hears its own multicast, as on a looping switch; options: the cores'."""
+        """echo: loop multicast back to its sender. options: those of the cores."""
         self.now = 1000.0
         self.cores = {
             number: Core(Options(local=address(number), **options))
@@ -95,15 +95,15 @@ class Fabric:
         return self
 
     def drop_vni(self, vtep: int, vni: int = VNI) -> None:
-        """Let one VTEP carry a VNI no more."""
+        """Remove a VNI from one VTEP."""
         self._do(vtep, self.cores[vtep].remove_segment(vni, self.now))
 
     def send(self, vtep: int, frame: bytes, vlan: int | None = VLAN) -> None:
-        """A VM behind a VTEP sends a frame; what the VTEP makes of it waits on the wire."""
+        """A VM behind a VTEP sends a frame; the resulting packets wait on the wire."""
         self._do(vtep, self.cores[vtep].frame_from_port(TRUNK, vlan, frame, self.now))
 
     def deliver(self) -> None:
-        """Carry all that waits on the wire; nothing that arrives may cause a packet again."""
+        """Deliver all packets on the wire; none of them may cause another packet."""
         while self._underway:
             packet = self._underway.popleft()
             for number in self.cores:
@@ -111,7 +111,7 @@ class Fabric:
                     self.inject(number, packet.source, packet.packet[28:], packet)
 
     def exchange(self, vtep: int, frame: bytes, vlan: int | None = VLAN) -> None:
-        """Send, and deliver."""
+        """`send`, then `deliver`."""
         self.send(vtep, frame, vlan)
         self.deliver()
 
@@ -123,7 +123,7 @@ class Fabric:
         packet: OnWire | None = None,
         traffic_class: int = 0,
     ) -> list[Effect]:
-        """A UDP datagram arrives at a VTEP, of a packet on the wire or forged."""
+        """A UDP datagram arrives at a VTEP: of a packet on the wire, or forged."""
         to_group = packet is not None and packet.destination in self.members
         sport = packet.sport if packet is not None else 50_000
         core = self.cores[vtep]
@@ -136,7 +136,7 @@ class Fabric:
         return effects
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, waking each core when it asked to be woken."""
+        """Advance the clock, and call `expire` of each core at its deadlines."""
         until = self.now + seconds
         while True:
             deadlines = [core.next_deadline() for core in self.cores.values()]
@@ -155,13 +155,13 @@ class Fabric:
     # -- questions
 
     def row(self, vtep: int, station: str, vni: int = VNI) -> Row | None:
-        """What a VTEP knows of a MAC."""
+        """A VTEP's row of a MAC, if there is one."""
         return self.cores[vtep].segments.by_vni[vni].fdb.lookup(mac(station))
 
     def remote(self, vtep: int, station: str, vni: int = VNI) -> str | None:
-        """Behind which VTEP a MAC is; AssertionError if it is not known at all."""
+        """The remote of a MAC's row, None if it is local; AssertionError if there is no row."""
         row = self.row(vtep, station, vni)
-        assert row is not None, f"VTEP {vtep} knows nothing of {station}"
+        assert row is not None, f"VTEP {vtep} has no row for {station}"
         return row.remote
 
     def decisions(self, vtep: int) -> list[str]:
@@ -169,11 +169,11 @@ class Fabric:
         return [f"{event.decision} {event.why}" for number, event in self.events if number == vtep]
 
     def fates(self, vtep: int) -> list[str]:
-        """What became of the frames and datagrams that a VTEP was given, so far."""
+        """The fates of a VTEP's frames and datagrams so far."""
         return [event.decision for n, event in self.events if n == vtep and event.decision in FATES]
 
     def drops(self, vtep: int) -> dict[tuple[int | None, DropReason], int]:
-        """A VTEP's drop counters that are not zero, by VNI (None: of no VNI) and reason."""
+        """A VTEP's drop counters, without zeros, by VNI (None: unassigned) and reason."""
         core = self.cores[vtep]
         tables: dict[int | None, Counters] = {None: core.unassigned_counters}
         tables |= {vni: segment.counters for vni, segment in core.segments.by_vni.items()}

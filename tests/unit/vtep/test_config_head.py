@@ -68,7 +68,7 @@ def test_the_values_in_the_docstring_are_the_defaults() -> None:
             list(value) if isinstance(value, tuple) else value
         ), key
     assert documented["fdb"] == {"ageing_s": plain.ageing_s, "limit": plain.limit}
-    assert documented["datapath"] == plain.datapath
+    assert documented["datapath"] == plain.data_path
     (row,), (segment,) = documented["segment"], plain.segments
     assert (row["inner_tags"] == "carry", row["suppress_arp"]) == (False, segment.suppress_arp)
     assert {field.name for field in fields(SegmentConfig)} == set(row) - {"inner_tags"} | {
