@@ -141,6 +141,17 @@ def test_a_leave_of_one_of_two_reporters_queries_nothing_and_keeps_the_other(
 
 
 @both_families
+def test_after_a_leave_the_membership_lasts_as_long_as_the_other_reporter(family: Family) -> None:
+    snooping = joined(family)
+    snooping.on_report(A, report(family, 12), 100.0)
+    snooping.on_leave(A, leave(family, 12), 110.0)
+    run_until(snooping, 259.9)
+    assert snooping.members(family.group) == {A}
+    run_until(snooping, 260.0)
+    assert snooping.groups() == []
+
+
+@both_families
 def test_a_leave_at_one_port_does_not_affect_another(family: Family) -> None:
     snooping = joined(family)
     snooping.on_report(B, report(family, 12), 0.0)
