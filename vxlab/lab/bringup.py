@@ -80,9 +80,9 @@ def bring_up(
     Mininet CLI next, when the caller has called `leave_terminal`.
     report: called with {"step", "number", "of"} as the work goes on.
     """
+    directory = LabDirectory.named(name)
     check_tools()
     datapath = choose_datapath()
-    directory = LabDirectory.named(name)
     lock = directory.claim()
     ours, theirs = socket.socketpair()
     order = Order(directory, topology, topo, options, datapath, mode == "interactive")
