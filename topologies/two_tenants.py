@@ -24,7 +24,7 @@ PLACES = ("hv1", "hv1", "hv2", "hv3")  # the hypervisors of VMs 1 to 4
 
 
 class TwoTenants(OverlayTopo):
-    """Two VNIs whose VMs have the same MACs and IPs; VLAN ids that differ per hypervisor."""
+    """Two tenants on three hypervisors: both use the same MACs and IPs, and stay isolated."""
 
     def lay(self) -> None:
         """VMs R1-R4 and B1-B4; R1, R2, B1 and B2 share hypervisor hv1."""
