@@ -9,25 +9,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
-
-from mininet.topo import Topo
 
 from vxlab.errors import UsageError
 from vxlab.nodes.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitch, VmNode
 from vxlab.topology import validation
+from vxlab.topology.checked import CheckedTopo
 from vxlab.topology.families import FAMILIES, IPV4, mac_of
-from vxlab.topology.names import INTERFACE_LENGTH, check_name, interface_name
+from vxlab.topology.names import INTERFACE_LENGTH, interface_name
 from vxlab.topology.options import COMMON, GROUP, MAC, Option, Settings, checked
-from vxlab.topology.places import (
-    Place,
-    TopologyError,
-    calling_place,
-    located_error,
-    placed,
-    shown_path,
-)
+from vxlab.topology.places import TopologyError, placed, shown_path
 from vxlab.topology.plan import Hypervisor, OverlaySegment, Vm
 
 LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250, and as many over IPv6
@@ -37,21 +28,14 @@ LAST_HYPERVISOR = 240  # 192.0.2.11 to 192.0.2.250, and as many over IPv6
 LEARNED_NEIGHBOURS = 12
 
 
-@dataclass(frozen=True)
-class Named:
-    """A node that a topology file has named: its kind, and the line that did so."""
-
-    kind: str
-    place: Place | None
-
-
-class OverlayTopo(Topo):
+class OverlayTopo(CheckedTopo):
     """Base of all topologies: a subclass declares its `options` and overrides `lay`."""
 
     options: ClassVar[tuple[Option, ...]] = ()
 
     def build(self, **values: Any) -> None:
         """Mininet's hook: read the settings, call `lay`, check the topology as a whole."""
+        super().build()
         self.settings = Settings((*COMMON, *self.options), values)
         self.family = FAMILIES[self.settings["underlay"]]
         self.settings.check_groups(self.family)
@@ -60,8 +44,6 @@ class OverlayTopo(Topo):
         self.vms: dict[str, Vm] = {}
         self.machines: dict[str, tuple[str, str]] = {}
         self.underlay_switches: list[str] = []
-        self._named: dict[str, Named] = {}
-        self._trees = validation.Trees()
         self._addresses = validation.segment_addresses()
         self.lay()
         self._check_whole()
@@ -95,11 +77,11 @@ class OverlayTopo(Topo):
 
         uplink: the name of the switch that it is linked to. All switches must form one tree.
         """
-        self._claim("switch", name)
+        self.claim("switch", name)
         if uplink is not None:
             self._check_switch(f"switch {name}: uplink", uplink)
         self.underlay_switches.append(name)
-        self._trees.add(name)
+        self.claim_switch(name)
         self.addSwitch(name, cls=UnderlaySwitch, dpid=f"{len(self.underlay_switches):016x}")
         if uplink is not None:
             self._wire(name, uplink, self._underlay_mtu)
@@ -108,7 +90,7 @@ class OverlayTopo(Topo):
     @placed
     def hypervisor(self, name: str, switch: str) -> Hypervisor:
         """A hypervisor with its VTEP agent, underlay NIC and virtual switch."""
-        self._claim("hypervisor", name)
+        self.claim("hypervisor", name)
         self._check_switch(f"hypervisor {name}: switch", switch)
         number = len(self.hypervisors) + 1
         if number > LAST_HYPERVISOR:
@@ -135,7 +117,7 @@ class OverlayTopo(Topo):
 
         ip: address and prefix length, of the underlay's family.
         """
-        self._claim("machine", name)
+        self.claim("machine", name)
         self._check_switch(f"machine {name}: switch", switch)
         version, example = self.family.network.version, self.family.interface(LAST_HYPERVISOR + 1)
         address = validation.host_interface(f"machine {name}: address", ip, version, example)
@@ -184,7 +166,7 @@ class OverlayTopo(Topo):
         ip: IPv4 address and prefix length. vlan: by default that of the segment on this
         hypervisor, or the next free one. mac: by default one derived from the address.
         """
-        self._claim("VM", name)
+        self.claim("VM", name)
         self._check_ours(f"VM {name}", hypervisor, segment)
         address = validation.host_interface(f"VM {name}: address", ip, 4, "10.0.0.3/24")
         if mac is not None:
@@ -203,40 +185,7 @@ class OverlayTopo(Topo):
         self._wire(name, bridge, self.settings["vm_mtu"], intfName1=nic, params2={"vlan": vlan})
         return vm
 
-    @placed
-    def addNode(self, name: str, **opts: Any) -> str:  # Mininet's name
-        """Mininet's own, but a second node of one name is an error: it would replace the first."""
-        self._check_free("node", name)
-        added: str = super().addNode(name, **opts)
-        return added
-
-    @placed
-    def addLink(self, node1: str, node2: str, *args: Any, **opts: Any) -> Any:  # Mininet's name
-        """Mininet's own, but a link that closes a loop in the underlay is an error."""
-        if node1 in self._trees and node2 in self._trees:
-            self._trees.join(node1, node2)
-        return super().addLink(node1, node2, *args, **opts)
-
     # -- checks
-
-    def is_checked(self) -> bool:
-        """Whether `build` ran, which a subclass's own __init__ or build may have prevented."""
-        return hasattr(self, "_addresses")
-
-    def _claim(self, kind: str, name: object) -> None:
-        """Check a new node's name and remember the line that named it."""
-        self._check_free(kind, check_name(kind, name))
-        self._named[str(name)] = Named(kind, calling_place())
-
-    def _check_free(self, kind: str, name: str) -> None:
-        if name not in self.g.node:
-            return
-        first = self._named.get(name, Named("node", None))
-        line = f" (line {first.place.line})" if first.place else ""
-        raise UsageError(
-            f"{kind} {name}: the name is that of a {first.kind} already{line}; must be unique in a "
-            "lab"
-        )
 
     def _check_switch(self, what: str, switch: object) -> None:
         if not isinstance(switch, str) or switch not in self.underlay_switches:
@@ -261,24 +210,11 @@ class OverlayTopo(Topo):
                 "call self.hypervisor() at least once"
             )
         self.settings.check_hypervisors(self.hypervisors)
-        self._check_tree()
+        self.check_tree()
         self._check_underlay_addresses()
 
     def _file(self) -> str:
         return shown_path(type(self).lay.__code__.co_filename)
-
-    def _at(self, node: str, message: str) -> TopologyError:
-        """An error about a node, at the line that named it."""
-        named = self._named[node]
-        return located_error(named.place, f"{named.kind} {node}: {message}")
-
-    def _check_tree(self) -> None:
-        if apart := self._trees.first_apart():
-            raise self._at(
-                apart,
-                f"is not connected to switch {self.underlay_switches[0]}; all switches must form "
-                "one tree: give it an uplink",
-            )
 
     def _check_underlay_addresses(self) -> None:
         """No machine and no VM may have the underlay address of another node."""
@@ -287,11 +223,13 @@ class OverlayTopo(Topo):
         for name, (ip, mac) in self.machines.items():
             address = str(ipaddress.ip_interface(ip).ip)
             if owner := taken.get(address) or macs.get(mac):
-                raise self._at(name, f"address {ip} is that of {owner}; must be another one")
+                raise self.error_about(
+                    name, f"address {ip} is that of {owner}; must be another one"
+                )
             taken[address] = f"machine {name}"
         for vm in self.vms.values():
             if owner := taken.get(vm.ip.partition("/")[0]):
-                raise self._at(
+                raise self.error_about(
                     vm.name,
                     f"address {vm.ip} is the underlay address of {owner}; must be another one",
                 )

@@ -165,10 +165,9 @@ class Trees:
             )
         self._parent[second] = first
 
-    def first_apart(self) -> str | None:
-        """The first switch without a path to the first one of all; None if all are connected."""
-        roots = {switch: self._root(switch) for switch in self._parent}
-        return next((s for s, root in roots.items() if root != next(iter(roots.values()))), None)
+    def roots(self) -> dict[str, str]:
+        """For each switch, the one that stands for its tree."""
+        return {switch: self._root(switch) for switch in self._parent}
 
 
 def foreign(what: str, value: object, word: str, own: Iterable[Any]) -> UsageError:
