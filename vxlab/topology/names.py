@@ -19,7 +19,6 @@ NODE_LENGTH = 32  # sockets are called after hypervisors, and their paths have a
 SWITCH_LENGTH = INTERFACE_LENGTH  # Open vSwitch makes an interface with the name of the bridge
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_FIRST_WORD = re.compile(r"[A-Za-z0-9_]*")  # what Python's cmd module takes as the command
 
 # The commands of Mininet's CLI, and those that a lab's CLI adds. A unit test compares them.
 CLI_COMMANDS = frozenset(
@@ -72,10 +71,8 @@ def check_name(kind: str, name: object) -> str:
 
 def _taken_by(kind: str, name: str) -> str | None:
     """What a name means already; None where it is free."""
-    first = _FIRST_WORD.match(name)
-    if first is not None and first[0] in CLI_COMMANDS:
-        command = f"a command of the Mininet CLI ({first[0]})"
-        return command if first[0] == name else f"read as {command} and its arguments"
+    if name in CLI_COMMANDS:
+        return "a command of the Mininet CLI"
     if keyword.iskeyword(name):
         return "a keyword of Python, which the `py` command of the Mininet CLI reads"
     if name in _RESERVED or (kind == "switch" and name in _KERNEL_DEVICES):

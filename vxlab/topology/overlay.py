@@ -16,7 +16,7 @@ from vxlab.nodes.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitc
 from vxlab.topology import validation
 from vxlab.topology.checked import CheckedTopo
 from vxlab.topology.families import FAMILIES, IPV4, mac_of
-from vxlab.topology.names import INTERFACE_LENGTH, interface_name
+from vxlab.topology.names import interface_name
 from vxlab.topology.options import COMMON, GROUP, MAC, Option, Settings, checked
 from vxlab.topology.places import TopologyError, placed, shown_path
 from vxlab.topology.plan import Hypervisor, OverlaySegment, Vm
@@ -44,6 +44,7 @@ class OverlayTopo(CheckedTopo):
         self.vms: dict[str, Vm] = {}
         self.machines: dict[str, tuple[str, str]] = {}
         self.underlay_switches: list[str] = []
+        self._switch_ports: dict[str, str] = {}  # interface -> switch
         self._addresses = validation.segment_addresses()
         self.lay()
         self._check_whole()
@@ -275,8 +276,14 @@ class OverlayTopo(CheckedTopo):
         for number, node in ((1, node1), (2, node2)):
             if self.isSwitch(node):
                 suffix = f"-eth{len(self.ports.get(node, ())) + 1}"  # as Mininet counts ports
-                if len(node) + len(suffix) > INTERFACE_LENGTH:
-                    params.setdefault(f"intfName{number}", interface_name(node, suffix))
+                port = interface_name(node, suffix)
+                # All switches are in one network namespace, so a shortened name may be taken.
+                if self._switch_ports.setdefault(port, node) != node:
+                    raise UsageError(
+                        f"switch {node}: its port {port} has the name of a port of switch "
+                        f"{self._switch_ports[port]}; must have another name"
+                    )
+                params.setdefault(f"intfName{number}", port)
         self.addLink(node1, node2, cls=Veth, mtu=mtu, **params)
 
     def rows(self) -> Iterator[dict[str, Any]]:

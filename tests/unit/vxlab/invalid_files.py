@@ -45,8 +45,6 @@ INVALID: dict[str, Row] = {
         'self.underlay_switch("s" * 16, s1)', "switch sss", "must have at most 15"),
     "name that is a CLI command": (
         'self.vm("net", hv1, red, "10.0.0.2/24")', "VM net", "command of the Mininet CLI"),
-    "name read as a CLI command": (
-        'self.vm("sh-1", hv1, red, "10.0.0.2/24")', "VM sh-1", "command of the Mininet CLI"),
     "name that is a keyword": (
         'self.vm("class", hv1, red, "10.0.0.2/24")', "VM class", "keyword of Python"),
     "name lo": ('self.vm("lo", hv1, red, "10.0.0.2/24")', "VM lo", "uses itself"),
@@ -142,6 +140,9 @@ INVALID: dict[str, Row] = {
         'self.hypervisor("hv3", "s9")', "hypervisor hv3: switch 's9'", "s1"),
     "switch that is a hypervisor": ('self.hypervisor("hv3", "hv1")', "hypervisor hv3", "must be"),
     "switch None": ('self.hypervisor("hv3", None)', "hypervisor hv3: switch None", "must be"),
+    "switch whose ports' names are taken": (
+        'self.underlay_switch("a-long-switch01", s1); self.underlay_switch("a-long5687", s1)',
+        "switch a-long5687: its port a-long5687-eth1", "of switch a-long-switch01"),
     "loop": (
         's2 = self.underlay_switch("s2", s1); self.addLink(s2, s1)', "switch s2",
         "a link to switch s1 closes a loop"),
