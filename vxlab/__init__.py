@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vxlab.errors import LabError, UsageError
 
 if TYPE_CHECKING:
-    from vxlab.nodes.nodes import UnderlayController
+    from vxlab.nodes.plain_mininet import UnderlayController
     from vxlab.topology.options import FLAG, GROUP, Option, choice, whole
     from vxlab.topology.overlay import LAST_HYPERVISOR, OverlayTopo
     from vxlab.topology.places import TopologyError
@@ -51,7 +51,7 @@ _HOMES = {
     "OverlaySegment": "vxlab.topology.plan",
     "OverlayTopo": "vxlab.topology.overlay",
     "TopologyError": "vxlab.topology.places",
-    "UnderlayController": "vxlab.nodes.nodes",
+    "UnderlayController": "vxlab.nodes.plain_mininet",
     "Vm": "vxlab.topology.plan",
     "choice": "vxlab.topology.options",
     "whole": "vxlab.topology.options",
