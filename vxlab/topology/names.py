@@ -94,3 +94,19 @@ def interface_name(node: str, suffix: str) -> str:
         return node + suffix
     digest = f"{zlib.crc32(node.encode()) & 0xFFFF:04x}"
     return node[: INTERFACE_LENGTH - len(suffix) - len(digest)] + digest + suffix
+
+
+def nic(node: str) -> str:
+    """The first interface of a VM, a hypervisor or a machine."""
+    return interface_name(node, "-eth0")
+
+
+def trunk_name(hypervisor: str, trunk: int = 0) -> str:
+    """The hypervisor's end of its trunk number `trunk`, counted from 0."""
+    return interface_name(hypervisor, f"-trunk{trunk or ''}")
+
+
+def is_port_of(switch: str, interface: str) -> bool:
+    """Whether an interface is a port of a switch, by its name."""
+    suffix = re.search(r"-eth\d+$", interface)
+    return suffix is not None and interface == interface_name(switch, suffix[0])

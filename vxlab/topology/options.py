@@ -23,6 +23,8 @@ _NO_MAC = "00:00:00:00:00:00"
 
 def _group(text: str) -> str:
     address = ipaddress.ip_address(text)
+    if "%" in text:  # an IPv6 zone
+        raise ValueError
     if not address.is_multicast or is_reserved_group(address):
         raise ValueError
     if address.version == 6 and address.packed[1] & 0x0F < _LINK_SCOPE:

@@ -19,7 +19,7 @@ from vxlab.nodes.switches import UnderlaySwitch, VirtualSwitch
 from vxlab.topology import validation
 from vxlab.topology.checked import CheckedTopo
 from vxlab.topology.families import FAMILIES, IPV4, IPV6, mac_of
-from vxlab.topology.names import interface_name
+from vxlab.topology.names import interface_name, nic
 from vxlab.topology.options import COMMON, GROUP, MAC, Option, Settings, checked
 from vxlab.topology.places import TopologyError, placed, shown_path
 from vxlab.topology.plan import Hypervisor, OverlaySegment, Vm
@@ -70,7 +70,7 @@ class OverlayTopo(CheckedTopo):
 
         An IPv4 group also serves an IPv6 underlay, see `families`.
         """
-        validation.check_vni(vni)
+        vni = validation.check_vni(vni)
         if vni in self.segments:
             raise UsageError(f"VNI {vni}: defined twice; must be unique in a topology")
         own = self.family.group(checked(f"VNI {vni}: group", group, GROUP))
@@ -127,6 +127,7 @@ class OverlayTopo(CheckedTopo):
         self._check_switch(f"machine {name}: switch", switch)
         version, example = self.family.network.version, self.family.interface(LAST_HYPERVISOR + 1)
         address = validation.host_interface(f"machine {name}: address", ip, version, example)
+        validation.check_same_network(f"machine {name}: address", address, self.family.network)
         ip, mac = str(address), mac_of(str(address.ip))
         for other, (other_ip, other_mac) in self.machines.items():
             if mac == other_mac or address.ip == ipaddress.ip_interface(other_ip).ip:
@@ -136,8 +137,7 @@ class OverlayTopo(CheckedTopo):
                 )
         self.machines[name] = (ip, mac)
         self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=address.version == 6)
-        nic = interface_name(name, "-eth0")
-        self._wire(name, switch, self._underlay_mtu, intfName1=nic)
+        self._wire(name, switch, self._underlay_mtu, intfName1=nic(name))
 
     @placed
     def attach(
@@ -146,7 +146,7 @@ class OverlayTopo(CheckedTopo):
         """Carry a segment on a hypervisor, on a VLAN or the next free one; returns the VLAN."""
         self._check_ours("attach", hypervisor, segment)
         if vlan is not None:
-            validation.check_vlan(f"hypervisor {hypervisor.name}", vlan)
+            vlan = validation.check_vlan(f"hypervisor {hypervisor.name}", vlan)
         fresh = segment.vni not in hypervisor.vlans
         trunk, vlan = hypervisor.attach(segment, vlan)
         while trunk >= len(hypervisor.bridges):
@@ -178,7 +178,7 @@ class OverlayTopo(CheckedTopo):
         if mac is not None:
             checked(f"VM {name}: MAC", mac, MAC)
         if vlan is not None:
-            validation.check_vlan(f"VM {name}", vlan)
+            vlan = validation.check_vlan(f"VM {name}", vlan)
         ip, mac = str(address), mac or mac_of(str(address.ip))
         self._addresses[segment.vni].claim(name, segment.vni, address, mac)
         self.attach(hypervisor, segment, vlan)
@@ -187,8 +187,8 @@ class OverlayTopo(CheckedTopo):
         self.vms[name] = vm
         ipv6 = self.settings["ipv6"]
         self.addHost(name, cls=VmNode, ip=ip, mac=mac, ipv6=ipv6)
-        nic, bridge = interface_name(name, "-eth0"), hypervisor.bridges[trunk]
-        self._wire(name, bridge, self.settings["vm_mtu"], intfName1=nic, params2={"vlan": vlan})
+        bridge, mtu = hypervisor.bridges[trunk], self.settings["vm_mtu"]
+        self._wire(name, bridge, mtu, intfName1=nic(name), params2={"vlan": vlan})
         return vm
 
     # -- checks

@@ -50,9 +50,9 @@ def shown_path(file: str | Path) -> str:
     return absolute if below.startswith("..") else below
 
 
-def one_line(text: object, longest: int = _LONGEST) -> str:
+def one_line(text: str, longest: int = _LONGEST) -> str:
     """A text with its line breaks and control characters replaced, cut to a length."""
-    words = " ".join(str(text).split())
+    words = " ".join(text.split())
     words = "".join(letter if letter.isprintable() else "?" for letter in words)
     return words if len(words) <= longest else words[: longest - 1] + "…"
 
@@ -118,7 +118,10 @@ def explained(error: BaseException, file: Path) -> TopologyError:
 
 
 def _described(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else one_line(error)
+    try:
+        text = one_line(error.msg if isinstance(error, SyntaxError) else str(error))
+    except Exception:  # the user's own __str__ may fail
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from vtep.constants import LAST_VLAN
 from vxlab.errors import UsageError
 from vxlab.topology.families import IPV4, Family
-from vxlab.topology.names import interface_name
+from vxlab.topology.names import interface_name, nic, trunk_name
 from vxlab.vteps.kinds import KINDS, VtepKind
 
 
@@ -64,11 +64,11 @@ class Hypervisor:
     @property
     def interface(self) -> str:
         """Its underlay NIC."""
-        return interface_name(self.name, "-eth0")
+        return nic(self.name)
 
     def trunk_interface(self, trunk: int) -> str:
         """The hypervisor's end of the trunk to its virtual switch number `trunk`."""
-        return interface_name(self.name, f"-trunk{trunk or ''}")
+        return trunk_name(self.name, trunk)
 
     def attach(self, segment: OverlaySegment, vlan: int | None) -> tuple[int, int]:
         """Give a segment a VLAN of this hypervisor; the next free one if `vlan` is None.

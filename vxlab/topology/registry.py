@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from vxlab.topology.places import TopologyError, explained, quoted, shown_path
 # Beside this package in a checkout and in site-packages alike. The folder is read as files, since
 # `import topologies` would find a folder of that name in the user's working directory.
 FOLDER = Path(__file__).resolve().parents[2] / "topologies"
+
+
+# Calling such a function does not run it.
+_NEVER_RUN = (
+    inspect.isgeneratorfunction,
+    inspect.iscoroutinefunction,
+    inspect.isasyncgenfunction,
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,9 @@ def build(name: str, settings: Mapping[str, str]) -> OverlayTopo:
         if _raised_in(error, path):
             raise explained(error, path) from error
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and whatever else the user's code raises
         raise explained(error, path) from error
     if not topo.is_checked():
         raise TopologyError(
@@ -136,7 +147,9 @@ def _load_file(path: Path) -> ModuleType:
         raise
     except UnicodeDecodeError as error:
         raise TopologyError(f"{shown_path(path)}: is not UTF-8 text: {error.reason}") from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and whatever else the user's code raises
         raise explained(error, path) from error
     return module
 
@@ -173,4 +186,8 @@ def _check_methods(topology: type[OverlayTopo], file: str) -> None:
         own = " (and not build())" if topology.build is not OverlayTopo.build else ""
         raise TopologyError(
             f"{file}: class {topology.__name__} has no method lay(self); must define it{own}"
+        )
+    if any(test(topology.lay) for test in _NEVER_RUN):
+        raise TopologyError(
+            f"{file}: {topology.__name__}.lay: must be a plain function, without async and yield"
         )

@@ -18,6 +18,7 @@ from vxlab.errors import UsageError
 from vxlab.topology.places import quoted
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PREFIX = re.compile(r"[^/]+/[0-9.]+")  # a length or, for IPv4, a mask
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")  # RFC 1122 section 3.2.1.3
@@ -26,9 +27,9 @@ _CLASS_E = ipaddress.IPv4Network("240.0.0.0/4")  # RFC 1112 section 4
 
 def whole_number(what: str, value: object, low: int, high: int) -> int:
     """A whole number in a range; bool is no number here, though Python counts it as one."""
-    if type(value) is not int or not low <= value <= high:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise UsageError(f"{what} {quoted(value)}: must be a whole number from {low} to {high}")
-    return value
+    return int(value)  # of an enum or another subclass, whose text may differ
 
 
 def check_vni(vni: object) -> int:
@@ -62,6 +63,8 @@ def host_interface(what: str, value: object, version: int, example: str) -> Inte
         address = ipaddress.ip_interface(written)
     except ValueError:
         raise UsageError(f"{shown} is not an IP address; write for example {example}") from None
+    if "%" in written:  # RFC 4007 section 11: only its own host can read a zone
+        raise UsageError(f"{shown} has a zone; write for example {example}")
     if address.version != version:
         raise UsageError(f"{shown} is an IPv{address.version} address; must be IPv{version}")
     if not _PREFIX.fullmatch(written):
@@ -130,6 +133,15 @@ class SegmentAddresses:
                     f"VNI {vni}; must be /{network.prefixlen}"
                 )
         self.networks[address.network] = vm
+
+
+def check_same_network(what: str, address: Interface, network: Network) -> None:
+    """UsageError where an address is in a network that overlaps another and is not equal."""
+    if address.network != network and address.network.overlaps(network):
+        raise UsageError(
+            f"{what} {address} has another prefix length than the network {network}; "
+            f"must be /{network.prefixlen}"
+        )
 
 
 def segment_addresses() -> defaultdict[int, SegmentAddresses]:

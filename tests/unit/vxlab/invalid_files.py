@@ -123,6 +123,8 @@ INVALID: dict[str, Row] = {
         'self.segment(20, "10.1.1.1")', "VNI 20: group '10.1.1.1'", "IPv4 multi"),
     "group of all hosts": ('self.segment(20, "224.0.0.1")', "VNI 20: group '224.0.0.1'", "such as"),
     "group of mDNS": ('self.segment(20, "224.0.0.251")', "VNI 20: group '224.0.0.251'", "such as"),
+    "group with a zone": (
+        'self.segment(20, "ff05::1%eth0")', "VNI 20: group 'ff05::1%eth0'", "such as"),
     "group of another family": ('self.segment(20, "ff05::1")', "group ff05::1", "be an IPv4"),
     "group that is no address": ('self.segment(20, "red")', "VNI 20: group 'red'", "such as"),
     "group that is a number": ("self.segment(20, 5)", "VNI 20: group 5", "such as"),
@@ -155,6 +157,8 @@ INVALID: dict[str, Row] = {
     "machine of another family": ('self.machine("r", s1, "2001:db8::1/64")', "machine r", "IPv4"),
     "machine at a hypervisor": (
         'self.machine("r", s1, "192.0.2.12/24")', "machine r", "that of hypervisor hv2"),
+    "machine of another prefix": (
+        'self.machine("r", s1, "192.0.2.1/16")', "machine r", "must be /24"),
     "two machines at one address": (
         'self.machine("q", s1, "192.0.2.9/24"); self.machine("r", s1, "192.0.2.9/24")',
         "machine r", "of machine q"),
@@ -178,6 +182,9 @@ INVALID: dict[str, Row] = {
     "exception in a function": ("int('x')", "ValueError", "in: int('x')"),
     "exception of several lines": (r"raise ValueError('a\nb')", "ValueError: a b", "in: raise"),
     "exception without words": ("raise KeyError", "KeyError", "in: raise KeyError"),
+    "exception whose text fails": (
+        "raise type('E', (Exception,), {'__str__': lambda e: 1 / 0})", "E; in", "raise"),
+    "any exception": ("raise BaseException('x')", "BaseException: x", "in: raise"),
     "UsageError of the user": (
         "from vxlab import UsageError; raise UsageError('no')", "UsageError: no", "in: from"),
     "exit": ("raise SystemExit(7)", "SystemExit", "7"),
@@ -256,7 +263,12 @@ INVALID_FILES: dict[str, tuple[bytes, str, str]] = {
          ).encode(), "mine.py: topology Mine", "no hypervisor"),
     "lay a generator": (
         (BASE + "class Mine(OverlayTopo):\n    def lay(self): yield\ntopos = {'mine': Mine}"
-         ).encode(), "mine.py: topology Mine", "no hypervisor"),
+         ).encode(), "mine.py: Mine.lay", "without async and yield"),
+    "lay asynchronous": (
+        (BASE + "class Mine(OverlayTopo):\n    async def lay(self): pass\ntopos = {'mine': Mine}"
+         ).encode(), "mine.py: Mine.lay", "without async and yield"),
+    "any exception at the top": (
+        b"raise BaseException('x')\n", "mine.py:1: BaseException: x", "in:"),
     "syntax error": (b"x = 1\nclass Mine(:\n", "mine.py:2: SyntaxError", "class Mine(:"),
     "wrong indentation": (b"if 1:\nx = 1\n", "mine.py:2: IndentationError", "expected an indented"),
     "mixed tabs": (b"if 1:\n\tx = 1\n        y = 2\n", "mine.py:3: TabError", "inconsistent"),

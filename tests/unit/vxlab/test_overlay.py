@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
 import ipaddress
 import re
@@ -18,7 +19,7 @@ from vxlab.errors import UsageError
 from vxlab.topology import registry
 from vxlab.topology.fabric import Snooping, expected_snooping
 from vxlab.topology.families import mac_of
-from vxlab.topology.names import CLI_COMMANDS
+from vxlab.topology.names import CLI_COMMANDS, is_port_of
 from vxlab.topology.overlay import OverlayTopo
 from vxlab.topology.plan import Hypervisor, OverlaySegment
 
@@ -328,6 +329,31 @@ class Unusual(Base):
         super().__init__(**values)
 topos = {"unusual": Unusual}
 """
+
+
+def test_a_vni_and_a_vlan_may_be_members_of_an_enum(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Number(enum.IntEnum):
+        RED = 7
+
+    values = (Number.RED, "239.1.1.1", "10.0.0.1/24", None, Number.RED)
+    monkeypatch.setattr(OneVm, "values", values, raising=False)
+    topo = OneVm()
+    assert (repr(topo.segments[7].vni), repr(topo.vms["A"].vlan)) == ("7", "7")
+
+
+@pytest.mark.parametrize(
+    ("interface", "is_one"),
+    [
+        ("s1-eth1", True),
+        ("s1-eth12", True),
+        ("s1-eth", False),
+        ("s1", False),
+        ("s11-eth1", False),
+        ("br1-eth1", False),
+    ],
+)
+def test_the_ports_of_a_switch_are_known_by_name(interface: str, is_one: bool) -> None:
+    assert is_port_of("s1", interface) == is_one
 
 
 def test_every_public_name_is_there() -> None:
