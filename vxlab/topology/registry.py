@@ -14,7 +14,7 @@ from vxlab.errors import UsageError
 from vxlab.topology.declarations import check_options
 from vxlab.topology.options import COMMON, Option, Settings
 from vxlab.topology.overlay import OverlayTopo
-from vxlab.topology.places import TopologyError, explained, quoted, shown_path
+from vxlab.topology.places import TopologyError, explained, one_line, quoted, shown_path
 
 # Beside this package in a checkout and in site-packages alike. The folder is read as files, since
 # `import topologies` would find a folder of that name in the user's working directory.
@@ -74,9 +74,9 @@ def build(name: str, settings: Mapping[str, str]) -> OverlayTopo:
     """
     path = _path_of(name)
     topology = load(name)
-    # Checked here first: Mininet's constructor takes some keys away, and Python refuses `self`.
-    Settings((*COMMON, *topology.options), settings)
     try:
+        # Checked here first: Mininet's constructor takes some keys away, and Python refuses `self`.
+        Settings((*COMMON, *topology.options), settings)
         topo = topology(**settings)
     except TopologyError:
         raise
@@ -108,6 +108,13 @@ def _path_of(name: str) -> Path:
     """The file of a topology; a name wins over a file of the working directory."""
     if name in names():
         return FOLDER / f"{name}.py"
+    try:
+        return _own_file(name)
+    except OSError as error:  # a path that is too long, or a folder that may not be searched
+        raise UsageError(f"topology {shown(name)}: {error.strerror}") from None
+
+
+def _own_file(name: str) -> Path:
     path = Path(name)
     if name and path.is_dir():
         raise UsageError(f"topology {shown(name)}: is a directory; must be a Python file or a name")
@@ -127,7 +134,7 @@ def _path_of(name: str) -> Path:
 
 def shown(name: str) -> str:
     """A topology's name as a message shows it."""
-    return name if name.isprintable() and name else quoted(name)
+    return one_line(name) if name.isprintable() and name else quoted(name)
 
 
 def _load_file(path: Path) -> ModuleType:

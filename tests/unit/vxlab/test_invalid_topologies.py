@@ -127,6 +127,9 @@ def test_an_invalid_file_is_one_line(row: tuple[bytes, str, str], up: Up) -> Non
         ("dangling.py", "topology dangling.py: no such file"),
         ("__init__", "topology __init__: unknown"),
         ("a\nb", r"topology 'a\nb': unknown"),
+        ("\udcff.py", r"topology '\udcff.py': no such file"),
+        ("x" * 5000 + ".py", "topology xxxx"),
+        ("good.py/x.py", "topology good.py/x.py: no such file"),
     ],
 )
 def test_what_is_no_topology_is_one_line(name: str, words: str, up: Up) -> None:
@@ -189,3 +192,23 @@ def test_an_invalid_name_of_a_lab_is_one_line(name: str, up: Up) -> None:
     result = up("mine.py", f"--name={name}")
     assert_rejected(result, "lab name ")
     assert re.search(r"lower-case", result.stderr)
+
+
+OWN_KIND = """\
+from vxlab import Option, OverlayTopo
+from vxlab.topology.options import Kind
+
+class Mine(OverlayTopo):
+    options = (Option("size", Kind(lambda text: int(text) // (text < "5"), "4"), 4, "x"),)
+
+    def lay(self):
+        self.hypervisor("hv1", self.underlay_switch("s1"))
+        pass
+
+topos = {"mine": Mine}
+"""
+
+
+def test_a_kind_of_the_files_own_that_fails_is_one_line(up: Up) -> None:
+    Path("mine.py").write_text(OWN_KIND)
+    assert_rejected(up("mine.py", "--set", "size=7"), "mine.py:5: ZeroDivisionError")
