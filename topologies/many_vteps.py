@@ -7,8 +7,6 @@
   |                |                   |
   s2               s3         ...     s2              leaf switches, hypervisors in turn
   +------- s1 -----+                                  root switch; the only one if switches=1
-
-vxlab up many_vteps --set vteps=30 --set vms=2 -d
 """
 
 import sys
