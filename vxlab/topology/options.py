@@ -56,8 +56,8 @@ FLAG = Kind(_flag, "true or false")
 MAC = Kind(_mac, "the MAC of one station in lower case, such as 02:00:00:00:00:0a")
 GROUP = Kind(
     _group,
-    "an IPv4 multicast group, such as 239.1.1.10, or an IPv6 one of scope 2 or wider, such as "
-    "ff05::10, that no protocol of hosts or routers uses",
+    "an IPv4 multicast group, or an IPv6 one of scope 2 or wider, and no reserved one such as "
+    "224.0.0.1",
 )
 
 
