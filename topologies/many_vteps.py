@@ -1,12 +1,12 @@
 """Up to 240 hypervisors, 100 VMs on each, over one switch or a tree of switches.
 
-  vm1 .. vmM       vmM+1 ..                           VMs in 10.0.0.0/16, VNIs 100.. in turn
-  |  |  |          |  |  |
- br1              br2            ...  brN
- hv1 192.0.2.11   hv2 192.0.2.12 ...  hvN             VTEP agents
-  |                |                   |
-  s2               s3         ...     s2              leaf switches, hypervisors in turn
-  +------- s1 -----+                                  root switch; the only one if switches=1
+ vm1 .. vmM       vmM+1 ..                           VMs in 10.0.0.0/16, VNIs 100.. in turn
+ |  |  |          |  |  |
+br1              br2            ...  brN
+hv1 192.0.2.11   hv2 192.0.2.12 ...  hvN             VTEP agents
+ |                |                   |
+ s2               s3         ...     s2              leaf switches, hypervisors in turn
+ +------- s1 -----+                                  root switch; the only one if switches=1
 """
 
 import sys
