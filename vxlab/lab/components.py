@@ -14,7 +14,7 @@ from pathlib import Path
 from vxlab.control import rpc
 from vxlab.errors import LabError
 from vxlab.system.directory import LabDirectory
-from vxlab.vteps.kinds import VtepKind
+from vxlab.vteps.kind import VtepKind
 from vxlab.waiting import await_condition
 
 CONTROLLER_PORT = 6653
@@ -129,7 +129,7 @@ class Parts:
 
     def _launch(self, name: str) -> None:
         kind, namespace = self._agents[name]
-        if kind.name == "python":
+        if kind.forkable:
             self._fork(name, namespace)
         else:
             self._spawn_inside(name, kind.module, namespace)

@@ -13,7 +13,7 @@ from typing import Any
 
 from vxlab.errors import UsageError
 from vxlab.topology.families import FAMILIES, Family
-from vxlab.vteps.kinds import KINDS
+from vxlab.vteps.kinds import DEFAULT_KIND, KINDS
 
 _LINK_SCOPE = 2  # RFC 4291 2.7: narrower scopes do not leave a node
 
@@ -103,7 +103,7 @@ class Option:
 
 
 COMMON = (
-    Option("vtep", choice(*KINDS), "python", "kind of VTEP", True),
+    Option("vtep", choice(*KINDS), DEFAULT_KIND, "kind of VTEP", True),
     Option(
         "datapath",
         choice("auto", "ebpf", "python"),
