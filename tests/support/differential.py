@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.traffic import Traffic
-from vxlab.conformance.bench import Bench, Seen
 from vxlab.conformance.candidate import Candidate
+from vxlab.conformance.observation import Observation
 from vxlab.conformance.setups import Setup
+from vxlab.conformance.testbed import TestBed
 from vxlab.system import sandbox
 
 BATCH = 50
@@ -39,42 +40,44 @@ def compare(setup: Setup, seed: int, frames: int) -> str:
 
 
 def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
-    with _bench(setup, "ebpf", directory) as kernel, _bench(setup, "python", directory) as python:
+    with _bed(setup, "ebpf", directory) as kernel, _bed(setup, "python", directory) as python:
         difference = _first_difference(Traffic(seed, kernel), kernel, python, frames)
-        fast = sum(row["fast_path"] for row in kernel.ask("stats"))
-        slow = sum(row["fast_path"] for row in python.ask("stats"))
+        fast = sum(row["fast_path"] for row in kernel.control.ask("stats"))
+        slow = sum(row["fast_path"] for row in python.control.ask("stats"))
     equal = f"equal: {frames} frames, seed {seed}, fast {fast}, in Python {slow}"
     (directory / "said").write_text(difference or equal)
     return 0
 
 
 @contextmanager
-def _bench(setup: Setup, datapath: str, directory: Path) -> Iterator[Bench]:
+def _bed(setup: Setup, datapath: str, directory: Path) -> Iterator[TestBed]:
     command = (sys.executable, "-m", "vtep", "--datapath", datapath)
-    bench = Bench(setup, Candidate(datapath, command), directory, lambda sighting: None)
+    bed = TestBed(setup, Candidate(datapath, command), directory, lambda sighting: None)
     try:
-        yield bench
+        yield bed
     finally:
-        bench.close()
+        bed.close()
 
 
-def _first_difference(traffic: Traffic, kernel: Bench, python: Bench, frames: int) -> str | None:
+def _first_difference(
+    traffic: Traffic, kernel: TestBed, python: TestBed, frames: int
+) -> str | None:
     for number in range(frames // BATCH):
         batch = traffic.batch(BATCH)
-        ways = [_outcome(bench.exchange(**batch)) for bench in (kernel, python)]
+        ways = [_outcome(bed.traffic.exchange(**batch)) for bed in (kernel, python)]
         if ways[0] != ways[1]:
             return f"batch {number} ({', '.join(batch)}): {_told(ways[0], ways[1])}"
         if number % _TABLES_EVERY == 0:
             if traffic.random.random() < 0.2:
-                for bench in (kernel, python):
-                    bench.ask("flush")
-            states = [Counter(_state(bench)) for bench in (kernel, python)]
+                for bed in (kernel, python):
+                    bed.control.ask("flush")
+            states = [Counter(_state(bed)) for bed in (kernel, python)]
             if states[0] != states[1]:
                 return f"after batch {number}: {_told(*states)}"
     return None
 
 
-def _outcome(seen: Seen) -> Counter[Any]:
+def _outcome(seen: Observation) -> Counter[Any]:
     """What came out at both sides, whatever the order: flows may overtake each other."""
     out: Counter[Any] = Counter(("port", frame.hex()) for frame in seen.port)
     for packet in seen.tunnel:
@@ -83,15 +86,15 @@ def _outcome(seen: Seen) -> Counter[Any]:
     return out
 
 
-def _state(bench: Bench) -> Iterator[Any]:
-    for row in bench.ask("fdb"):
+def _state(bed: TestBed) -> Iterator[Any]:
+    for row in bed.control.ask("fdb"):
         yield tuple((key, value) for key, value in row.items() if key != "age_s")
-    for row in bench.ask("stats"):
-        yield repr(_comparable(row, fenced=row["vni"] == bench.segments[0].vni))
+    for row in bed.control.ask("stats"):
+        yield repr(_comparable(row, fenced=row["vni"] == bed.segments[0].vni))
 
 
 def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:
-    """Counters without what differs by right: the bench sends a fence again that had to wait."""
+    """Counters without what differs by right: the test bed sends a fence again that had to wait."""
     drops = {name: times for name, times in row["drops"].items() if name not in _ELSEWHERE}
     ways = {
         "encapsulated": {**row["encapsulated"], **({"flood": None} if fenced else {})},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vxlab.conformance.candidate import PYTHON
 from vxlab.conformance.catalogue import rows_of
-from vxlab.conformance.report import Report
+from vxlab.conformance.report import ConformanceReport
 from vxlab.conformance.session import judge_all
 
 
@@ -16,7 +16,7 @@ from vxlab.conformance.session import judge_all
 class Run:
     """The findings, and all packets."""
 
-    report: Report
+    report: ConformanceReport
     capture: Path
 
 
@@ -24,4 +24,4 @@ def run_over_ours(capture: Path) -> Run:
     """Judge all rows; capture: where the packets go."""
     began = time.monotonic()
     judged = tuple(judge_all(PYTHON, rows_of(), str(capture)))
-    return Run(Report(PYTHON, judged, time.monotonic() - began), capture)
+    return Run(ConformanceReport(PYTHON, judged, time.monotonic() - began), capture)

@@ -21,7 +21,7 @@ STATIC_MAC = "02:57:fe:00:00:01"
 
 
 @dataclass(frozen=True)
-class Segment:
+class SegmentSetup:
     """One VNI of the VTEP under test; vlan None means untagged frames."""
 
     vni: int
@@ -30,9 +30,9 @@ class Segment:
     extra: tuple[tuple[str, Any], ...] = ()  # keys of the configuration beyond these
 
 
-GREEN = Segment(10, "239.1.1.10", 1)
-BLUE = Segment(20, "239.1.1.20", 2)
-LARGE = Segment(0xABCDEF, "239.1.1.10", 3)  # shares the group of GREEN; no two bytes alike
+GREEN = SegmentSetup(10, "239.1.1.10", 1)
+BLUE = SegmentSetup(20, "239.1.1.20", 2)
+LARGE = SegmentSetup(0xABCDEF, "239.1.1.10", 3)  # shares the group of GREEN; no two bytes alike
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Setup:
     """
 
     name: str
-    segments: tuple[Segment, ...] = (GREEN, BLUE, LARGE)
+    segments: tuple[SegmentSetup, ...] = (GREEN, BLUE, LARGE)
     underlay: dict[str, Any] = field(default_factory=dict, hash=False)
     fdb: dict[str, int] = field(default_factory=dict, hash=False)
     ipv6: bool = False
@@ -107,7 +107,7 @@ class Setup:
             parts += ["[[static]]", *_lines(static)]
         return "\n".join(parts) + "\n"
 
-    def _segment(self, segment: Segment, multicast: bool) -> dict[str, Any]:
+    def _segment(self, segment: SegmentSetup, multicast: bool) -> dict[str, Any]:
         extra = dict(segment.extra)
         listed = "remotes" in extra or not multicast
         flood = {"remotes": list(self.remotes)} if listed else {"group": segment.group}
@@ -119,9 +119,9 @@ def _lines(table: dict[str, Any]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
 
-_SIX = (Segment(10, "ff15::1:10", 1), Segment(20, "ff15::1:20", 2))
+_SIX = (SegmentSetup(10, "ff15::1:10", 1), SegmentSetup(20, "ff15::1:20", 2))
 
-_PLAIN_GREEN = Segment(10, "239.1.1.10", None)
+_PLAIN_GREEN = SegmentSetup(10, "239.1.1.10", None)
 _CARRYING = replace(_PLAIN_GREEN, extra=(("inner_tags", "carry"),))
 _LISTED = replace(BLUE, extra=(("remotes", list(REMOTES4)),))
 _ANSWERING = replace(GREEN, extra=(("suppress_arp", True),))
@@ -145,5 +145,7 @@ INHERIT = Setup("inherit", underlay={"ttl": "inherit", "tos": "inherit"})
 HEAD_END = Setup("head-end", segments=(GREEN, _LISTED))
 SEVERAL = Setup("several", static_remotes=(1, 2))
 SUPPRESS = Setup("suppress", segments=(_ANSWERING,))
-LIFE = Setup("life", segments=(Segment(10, "239.9.1.10", 1), Segment(20, "239.137.1.10", 2)))
+LIFE = Setup(
+    "life", segments=(SegmentSetup(10, "239.9.1.10", 1), SegmentSetup(20, "239.137.1.10", 2))
+)
 TAGGED = Setup("tagged", vlan=100)

@@ -51,9 +51,12 @@ def test_the_page_has_the_deviation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--vtep", "nonesuch"), "nonesuch: no kind of VTEP; allowed: python"),
-        (("--only", "N99"), "N99: no such row; allowed: N1 "),
-        (("--vtep-cmd", "'"), "no command"),
+        (
+            ("--vtep", "nonesuch"),
+            "VTEP kind 'nonesuch' is unknown; it must be one of: python, linux, ovs",
+        ),
+        (("--only", "N99"), "row N99 does not exist; rows: N1 "),
+        (("--vtep-cmd", "'"), "cannot be parsed"),
         (("--no-trunk",), "are about the VTEP of --vtep-cmd"),
     ],
 )
@@ -66,7 +69,7 @@ def test_a_mistake_is_named(arguments: tuple[str, ...], words: str) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("/bin/false", "false: the VTEP ended with status 1: it said nothing"),
+        ("/bin/false", "/bin/false: the VTEP ended with status 1: no output"),
         (f"{sys.executable} -m vtep.nonesuch", "No module named vtep.nonesuch"),
     ],
 )

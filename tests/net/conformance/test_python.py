@@ -67,15 +67,15 @@ def test_the_suite_is_done_within_a_minute(run: Run) -> None:
     assert run.report.seconds < WITHIN_S
 
 
-def sent_by_the_vtep(capture: Path) -> Iterator[frames.Carried]:
+def sent_by_the_vtep(capture: Path) -> Iterator[frames.VxlanPacket]:
     """The VXLAN packets of a capture that the VTEP sent, as we read them."""
     for data, _ in RawPcapNgReader(str(capture)):
         if data[6:12].hex(":") == OWN_MAC:
-            found = [packet for port in PORTS if (packet := frames.carried(data, port))]
+            found = [packet for port in PORTS if (packet := frames.parse_vxlan(data, port))]
             yield from found
 
 
-def as_tshark_prints(packet: frames.Carried) -> dict[str, str]:
+def as_tshark_prints(packet: frames.VxlanPacket) -> dict[str, str]:
     """What tshark is to say of a packet."""
     network = {"ip.src": "", "ip.dst": "", "ipv6.src": "", "ipv6.dst": ""}
     version = "ipv6" if ":" in packet.source else "ip"

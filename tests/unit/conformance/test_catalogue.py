@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from vxlab.conformance.membership_reports import reports
 
 from vtep import config
 from vxlab.conformance import frames
 from vxlab.conformance.catalogue import BINDING, rows_of
-from vxlab.conformance.igmp_reports import reports
 from vxlab.conformance.setups import BASE, SHORT, SUPPRESS, TRUSTED
 from vxlab.errors import UsageError
 
@@ -46,7 +46,7 @@ def test_rows_are_chosen_with_their_variants() -> None:
 
 
 def test_an_unknown_row_is_named_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match="Q7: no such row; allowed: N1 "):
+    with pytest.raises(UsageError, match="row Q7 does not exist; rows: N1 "):
         rows_of(("Q7",))
 
 
@@ -79,11 +79,11 @@ def test_what_is_made_is_read_again(addresses: tuple[str, str]) -> None:
     source, own = addresses
     inner = frames.frame("02:57:00:00:00:01", frames.BROADCAST)
     outer = frames.Outer(source, own, 4789, "02:44:00:00:00:01", udp_checksum=None)
-    packet = frames.carried(outer.packet(frames.vxlan_header(0xABCDEF) + inner), 4789)
+    packet = frames.parse_vxlan(outer.packet(frames.vxlan_header(0xABCDEF) + inner), 4789)
     assert packet is not None
     assert (packet.source, packet.destination, packet.vni) == (source, own, 0xABCDEF)
     assert packet.inner == inner
-    assert packet.udp_checksum == packet.right_checksum
+    assert packet.udp_checksum == packet.correct_checksum
 
 
 def test_a_report_is_read() -> None:
