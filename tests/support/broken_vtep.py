@@ -4,6 +4,9 @@
 of vtep/ and leaves all else as it is.
 """
 
+# Faults replace functions and methods of the VTEP on purpose.
+# mypy: disable-error-code="method-assign, assignment, attr-defined"
+
 from __future__ import annotations
 
 import argparse
@@ -22,6 +25,7 @@ from vtep.drops import DropReason
 from vtep.effects import Effect, ToPort
 from vtep.fdb import Fdb
 from vtep.launch import launch
+from vtep.options import Options
 from vtep.segments import Segments
 from vtep.underlay.ipv4 import Ipv4Underlay
 
@@ -42,7 +46,7 @@ def fragments() -> None:
     """Sends what does not fit in pieces, with DF clear."""
     options, header, send = agent._options, core.outer_header, Ipv4Underlay.send
 
-    def boundless(*arguments: Any) -> core.Options:
+    def boundless(*arguments: Any) -> Options:
         return dataclasses.replace(options(*arguments), mtu=65_535)
 
     def without_df(*arguments: Any) -> bytes:

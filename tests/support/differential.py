@@ -64,7 +64,10 @@ def _first_difference(
 ) -> str | None:
     for number in range(frames // BATCH):
         batch = traffic.batch(BATCH)
-        ways = [_outcome(bed.traffic.exchange(**batch)) for bed in (kernel, python)]
+        ways = [
+            _outcome(bed.traffic.exchange(batch.get("port", ()), batch.get("underlay", ())))
+            for bed in (kernel, python)
+        ]
         if ways[0] != ways[1]:
             return f"batch {number} ({', '.join(batch)}): {_told(ways[0], ways[1])}"
         if number % _TABLES_EVERY == 0:
@@ -75,6 +78,10 @@ def _first_difference(
             if states[0] != states[1]:
                 return f"after batch {number}: {_told(*states)}"
     return None
+
+
+def _exchanged(bed: TestBed, batch: dict[str, list[bytes]]) -> Counter[Any]:
+    return _outcome(bed.traffic.exchange(batch.get("port", ()), batch.get("underlay", ())))
 
 
 def _outcome(seen: Observation) -> Counter[Any]:

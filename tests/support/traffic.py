@@ -40,7 +40,7 @@ class Traffic:
         from_vms = self.random.random() < 0.5
         sources, destinations = self._split(from_vms)
         if from_vms:
-            self._sizes = _SIZES
+            self._sizes: tuple[int, ...] = _SIZES
             return {"port": [self._frame_of_vm(sources, destinations) for _ in range(length)]}
         self._sizes = _SIZES_THAT_FIT
         places = {source: self._place(source) for source in sources}

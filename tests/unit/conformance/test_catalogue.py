@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from vxlab.conformance.membership_reports import reports
 
 from vtep import config
 from vxlab.conformance import frames
 from vxlab.conformance.catalogue import BINDING, rows_of
+from vxlab.conformance.membership_reports import reports
 from vxlab.conformance.setups import BASE, SHORT, SUPPRESS, TRUSTED
 from vxlab.errors import UsageError
 
