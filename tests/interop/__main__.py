@@ -25,7 +25,7 @@ the same checks.
 
 Open vSwitch does not support multicast for VXLAN. A VNI that it carries floods by head-end
 replication, so the tables have no multicast rows with it. The other kinds join their groups by IGMP
-or MLD. The lab is READY when the underlay's switches, which snoop both protocols, know every member.
+or MLD. The lab is READY when the underlay's switches, which snoop both protocols, know all members.
 
 | check | what it verifies |
 | --- | --- |

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vxlab.cli.judge import conformance
 from vxlab.errors import LabError, UsageError
 
 OURS = f"{sys.executable} -m vtep"
+NO_MULTICAST = f"{sys.executable} -m tests.support.deaf_vtep"
 BROKEN = f"{sys.executable} -m tests.support.broken_vtep --fault flag_unchecked"
 
 
@@ -57,7 +59,9 @@ def test_the_page_has_the_deviation(tmp_path: Path) -> None:
         ),
         (("--only", "N99"), "row N99 does not exist; rows: N1 "),
         (("--vtep-cmd", "'"), "cannot be parsed"),
-        (("--no-trunk",), "are about the VTEP of --vtep-cmd"),
+        (("--no-trunk",), "--no-multicast and --no-trunk need --vtep-cmd"),
+        (("-w", "/nonexistent/x"), "/nonexistent/x: cannot be written: No such file"),
+        (("--markdown", "/nonexistent/x"), "/nonexistent/x: cannot be written: No such file"),
     ],
 )
 def test_a_mistake_is_named(arguments: tuple[str, ...], words: str) -> None:
@@ -77,6 +81,35 @@ def test_a_vtep_that_does_not_come_up_is_quoted(command: str, words: str) -> Non
     done = judge("--vtep-cmd", command, "--only", "N1")
     assert isinstance(done.exception, LabError)
     assert words in str(done.exception)
+
+
+def test_reports_call_a_vtep_by_its_command() -> None:
+    done = judge("--vtep-cmd", OURS, "--only", "N20", "--json")
+    (report,) = json.loads(done.stdout)
+    assert report["vtep"] == OURS
+    assert f"{OURS}: 1 conforms" in judge("--vtep-cmd", OURS, "--only", "N20").output
+
+
+def test_a_vtep_without_multicast_gets_a_hint_soon() -> None:
+    began = time.monotonic()
+    done = judge("--vtep-cmd", NO_MULTICAST, "--only", "N1")
+    assert time.monotonic() - began < 15
+    assert isinstance(done.exception, LabError)
+    message = str(done.exception)
+    assert "no frame came into the tunnel within 5 s" in message
+    assert "the VTEP's last line of output: " in message
+    assert message.endswith(
+        "try --no-multicast if it does not support multicast groups, "
+        "or --no-trunk if it needs an untagged port for each segment"
+    )
+
+
+def test_the_system_directories_need_not_be_in_the_path(tmp_path: Path) -> None:
+    """An ordinary user's PATH on Debian has no /usr/sbin, where ethtool is."""
+    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "vxlab", "conformance", "--only", "N19"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
