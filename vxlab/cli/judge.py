@@ -11,6 +11,7 @@ import click
 
 from vxlab.console import Progress, as_json
 from vxlab.errors import LabError, UsageError
+from vxlab.system.files import check_writable
 
 if TYPE_CHECKING:
     from vxlab.conformance.candidate import Candidate
@@ -49,20 +50,10 @@ def conformance(
         chosen = list(candidate.kinds().values()) if markdown else [candidate.PYTHON]
     if write and len(chosen) > 1:
         raise UsageError("-w takes the packets of one VTEP; name one with --vtep or --vtep-cmd")
-    _check_writable(write, markdown)
+    check_writable(write, markdown)
     reports = [_judge(each, only, write) for each in chosen]
     _print(reports, json_, markdown)
     sys.exit(any(report.failures for report in reports))
-
-
-def _check_writable(*files: str | None) -> None:
-    """UsageError for a file that cannot be written: before the run, not after it."""
-    for name in files:
-        if name is not None and name != "-":
-            try:
-                Path(name).open("ab").close()
-            except OSError as error:
-                raise UsageError(f"{name}: cannot be written: {error.strerror}") from None
 
 
 def _judge(chosen: Candidate, only: tuple[str, ...], write: str | None) -> ConformanceReport:
