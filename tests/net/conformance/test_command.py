@@ -37,7 +37,7 @@ def test_a_vtep_that_conforms_ends_with_0() -> None:
 def test_one_that_deviates_ends_with_1_and_shows_the_packet() -> None:
     done = judge("--vtep-cmd", BROKEN, "--only", "N19")
     assert done.exit_code == 1
-    assert "N19 deviates: flags 0x00: I is clear, and yet it was delivered" in done.output
+    assert "N19 deviates: flags 0x00: the I flag is 0, but the frame was delivered" in done.output
     assert "VXLAN: header 0000000000000a00, VNI 10" in done.output
 
 
@@ -46,8 +46,8 @@ def test_the_page_has_the_deviation(tmp_path: Path) -> None:
     done = judge("--vtep-cmd", BROKEN, "--only", "N19", "--only", "N20", "--markdown", str(page))
     assert done.exit_code == 1
     text = page.read_text()
-    assert "| N20 | 5 | MUST | The other seven flag bits are 0 when sent | conforms |" in text
-    assert "N19: flags 0x00: I is clear, and yet it was delivered" in text
+    assert "| N20 | 5 | MUST | The other seven flag bits are sent as 0 | conforms |" in text
+    assert "N19: flags 0x00: the I flag is 0, but the frame was delivered" in text
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_plugin_has_a_test_for_each_row(tmp_path: Path) -> None:
 def test_the_plugin_shows_what_deviates(tmp_path: Path) -> None:
     done = pytest_run(tmp_path, "--vtep-cmd", BROKEN, "-k", "N19 or N20")
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
-    assert "I is clear, and yet it was delivered" in done.stdout
+    assert "the I flag is 0, but the frame was delivered" in done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""RFC 6040: explicit congestion notification, each cell of its figure 4, and encapsulation."""
+"""RFC 6040: explicit congestion notification. Each cell of its figure 4, and encapsulation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _decapsulated(bed: TestBed, inner: int, outer: int) -> Finding | None:
         version = "IPv6" if ipv6 else "IPv4"
         if result is _DROP:
             seen.claim(
-                not seen.port, f"inner {version}: delivered, and the mark of congestion lost"
+                not seen.port, f"inner {version}: delivered, and the congestion mark was lost"
             )
             text = f"dropped ({seen.counted or 'not counted'})"
             continue
@@ -86,7 +86,7 @@ def _encapsulated(inner: int) -> Callable[[TestBed], Finding | None]:
             seen.claim(frozenset(outer) in right, f"outer {names} for inner {_NAMES[inner]}")
             found |= outer
         if inner == _CE and found == {_ECT0}:
-            return allowed("reset to ECT(0), as RFC 3168 had it")
+            return allowed("reset to ECT(0), as in RFC 3168")
         return None
 
     return judge
@@ -101,7 +101,9 @@ def _register_encapsulation() -> None:
 _register_encapsulation()
 
 
-@row("E21", "RFC 6040", "plain", "Inner frames that are not IP are left alone, either way")
+@row(
+    "E21", "RFC 6040", "plain", "Inner frames that are not IP are not changed, in either direction"
+)
 def not_ip_is_left_alone(bed: TestBed) -> Finding | None:
     here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
     learn(bed, there)

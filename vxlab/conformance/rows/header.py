@@ -1,4 +1,4 @@
-"""Section 5: the VXLAN header, its flags and reserved bits, and the VTEP's addresses."""
+"""Section 5: the VXLAN header with its flags and reserved bits, and the VTEP's addresses."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _RESERVED = tuple(("reserved", 1 << bit) for bit in range(24)) + tuple(
 
 
 def all_ways_out(bed: TestBed) -> Observation:
-    """Packets of every kind that a VTEP sends: known, unknown, broadcast, multicast; each VNI.
+    """Every kind of packet that a VTEP sends, in each VNI: unicast, unknown, broadcast, multicast.
 
-    Whether it sends each kind is for other rows to say.
+    Other rows judge whether the VTEP sends each kind.
     """
     here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
     learn(bed, there)
@@ -37,24 +37,27 @@ def all_ways_out(bed: TestBed) -> Observation:
 
 
 def _injected(bed: TestBed, header: bytes) -> tuple[Observation, bytes]:
-    """Send a frame behind a header of our own making."""
+    """Send a frame behind a VXLAN header that is given."""
     made = frame(bed.packets.remote_mac(), bed.packets.vm_mac())
     return bed.traffic.from_remote(bed.packets.outer().packet(header + made), count=True), made
 
 
-@row("N19", "5", "MUST", "The I flag is 1 for a valid VNI; a frame without it is discarded")
+@row("N19", "5", "MUST", "The I flag is 1 for a valid VNI; packets without it are dropped")
 def vni_flag(bed: TestBed) -> Finding | None:
     seen = all_ways_out(bed)
     seen.claim(
-        all(packet.header[0] & I_FLAG for packet in seen.tunnel), "a packet was sent with I clear"
+        all(packet.header[0] & I_FLAG for packet in seen.tunnel),
+        "a packet was sent with the I flag 0",
     )
     for flags in (0, 0xFF & ~I_FLAG):
         seen, _ = _injected(bed, vxlan_header(GREEN.vni, flags=flags))
-        seen.claim(not seen.port, f"flags {flags:#04x}: I is clear, and yet it was delivered")
-    return conforms(f"I clear: dropped ({seen.counted or 'not counted'})")
+        seen.claim(
+            not seen.port, f"flags {flags:#04x}: the I flag is 0, but the frame was delivered"
+        )
+    return conforms(f"I flag 0: dropped ({seen.counted or 'not counted'})")
 
 
-@row("N20", "5", "MUST", "The other seven flag bits are 0 when sent")
+@row("N20", "5", "MUST", "The other seven flag bits are sent as 0")
 def other_flags_sent(bed: TestBed) -> Finding | None:
     seen = all_ways_out(bed)
     flags = {packet.header[0] & ~I_FLAG for packet in seen.tunnel}
@@ -62,14 +65,14 @@ def other_flags_sent(bed: TestBed) -> Finding | None:
     return None
 
 
-@row("N21", "5", "MUST", "The other seven flag bits are ignored on receipt, each singly")
+@row("N21", "5", "MUST", "The other seven flag bits are ignored on receipt (each bit is tried)")
 def other_flags_received(bed: TestBed) -> Finding | None:
     headers = {f"{bit:#04x}": vxlan_header(GREEN.vni, flags=I_FLAG | bit) for bit in _OTHER_FLAGS}
     _claim_ignored(bed, headers, "flag bits")
     return None
 
 
-@row("N22", "5", "MUST", "The 24 and 8 reserved bits are 0 when sent")
+@row("N22", "5", "MUST", "The 24 and 8 reserved bits are sent as 0")
 def reserved_bits_sent(bed: TestBed) -> Finding | None:
     seen = all_ways_out(bed)
     sent = {packet.header[1:4] + packet.header[7:8] for packet in seen.tunnel}
@@ -77,7 +80,7 @@ def reserved_bits_sent(bed: TestBed) -> Finding | None:
     return None
 
 
-@row("N23", "5", "MUST", "The 32 reserved bits are ignored on receipt, each singly")
+@row("N23", "5", "MUST", "The 32 reserved bits are ignored on receipt (each bit is tried)")
 def reserved_bits_received(bed: TestBed) -> Finding | None:
     headers = {
         f"{where} {bit:#x}": vxlan_header(GREEN.vni, **{where: bit}) for where, bit in _RESERVED
@@ -88,29 +91,37 @@ def reserved_bits_received(bed: TestBed) -> Finding | None:
 
 def _claim_ignored(bed: TestBed, headers: dict[str, bytes], what: str) -> None:
     first: Observation | None = None
-    heeded = []
+    dropped = []
     for name, header in headers.items():
         seen, made = _injected(bed, header)
         if seen.port != [tagged(made, GREEN.vlan)]:
-            heeded.append(name)
+            dropped.append(name)
             first = first or seen
     if first is not None:
-        which = "all" if len(heeded) == len(headers) else ", ".join(heeded)
-        count = f"{len(heeded)} of {len(headers)}"
+        which = "all" if len(dropped) == len(headers) else ", ".join(dropped)
+        count = f"{len(dropped)} of {len(headers)}"
         first.claim(False, f"frames dropped for {count} {what}: {which} ({first.counted or '-'})")
 
 
-@row("N21.strict", "5", "plain", "With the strict option each of the 39 bits singly drops", STRICT)
+@row(
+    "N21.strict",
+    "5",
+    "plain",
+    "Option strict: a packet with any of these 39 bits set is dropped",
+    STRICT,
+)
 def strict_drops(bed: TestBed) -> Finding | None:
     headers = [vxlan_header(GREEN.vni, flags=I_FLAG | bit) for bit in _OTHER_FLAGS]
     headers += [vxlan_header(GREEN.vni, **{where: bit}) for where, bit in _RESERVED]
     for header in headers:
         seen, _ = _injected(bed, header)
-        seen.claim(not seen.port, f"header {header.hex()} was let through")
+        seen.claim(not seen.port, f"header {header.hex()}: the frame was delivered")
     return conforms(f"{len(headers)} of {len(headers)} dropped ({seen.counted or 'not counted'})")
 
 
-@row("N34", "5", "plain", "Outer source is the VTEP's address; outer destination remote or group")
+@row(
+    "N34", "5", "plain", "The outer source is the VTEP's address, the destination a remote or group"
+)
 def outer_addresses(bed: TestBed) -> Finding | None:
     seen = all_ways_out(bed)
     sources = {packet.source for packet in seen.tunnel}
@@ -118,18 +129,18 @@ def outer_addresses(bed: TestBed) -> Finding | None:
     groups = {segment.group for segment in bed.segments} if bed.multicast else set()
     destinations = {packet.destination for packet in seen.tunnel}
     strange = destinations - groups - set(bed.remotes)
-    seen.claim(not strange, f"outer destinations {strange} belong to nobody here")
+    seen.claim(not strange, f"outer destinations {strange} are neither a group nor a remote")
     return None
 
 
-@row("N35", "5", "plain", "The inner check sequence is not carried; lengths are right")
+@row("N35", "5", "plain", "The inner FCS is not carried, and the length fields are correct")
 def lengths(bed: TestBed) -> Finding | None:
     here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
     learn(bed, there)
     for size in (60, 61, 64, 1000, 1513, 1514):
         made = frame(here, there, bytes(size - 14))
         seen = bed.traffic.from_vm(made)
-        seen.claim(len(seen.tunnel) == 1, f"a frame of {size} bytes became no single packet")
+        seen.claim(len(seen.tunnel) == 1, f"a frame of {size} bytes did not become one packet")
         (packet,) = seen.tunnel
         inner = len(packet.inner)
         seen.claim(inner == size, f"a frame of {size} bytes became {inner} bytes")
@@ -138,7 +149,13 @@ def lengths(bed: TestBed) -> Finding | None:
     return None
 
 
-@row("N1.order", "5", "plain", "The VNI lies in bytes 4 to 6 of the header, highest first", BASE)
+@row(
+    "N1.order",
+    "5",
+    "plain",
+    "The VNI is in bytes 4 to 6 of the header, in network byte order",
+    BASE,
+)
 def vni_order(bed: TestBed) -> Finding | None:
     made = frame(bed.packets.vm_mac(), BROADCAST)
     seen = bed.traffic.exchange(port=[tagged(made, LARGE.vlan)])
@@ -147,7 +164,7 @@ def vni_order(bed: TestBed) -> Finding | None:
     return None
 
 
-@row("N34.mix", "4.1", "plain", "Packets of several VNIs and remotes, interleaved, are kept apart")
+@row("N34.mix", "4.1", "plain", "Interleaved frames of several VNIs and remotes do not mix")
 def interleaved(bed: TestBed) -> Finding | None:
     macs = [bed.packets.remote_mac() for _ in range(4)]
     places = [(macs[0], 0, GREEN), (macs[1], 1, GREEN), (macs[2], 0, BLUE), (macs[3], 1, BLUE)]
@@ -161,6 +178,6 @@ def interleaved(bed: TestBed) -> Finding | None:
         (bytes.fromhex(mac.replace(":", "")), segment.vni, bed.remotes[remote])
         for mac, remote, segment in places * 5
     ]
-    text = "interleaved frames did not each go to their own VTEP and VNI"
+    text = "not every frame went to its own VTEP with its own VNI"
     seen.claim(sorted(found) == sorted(expected), text)
     return None

@@ -1,4 +1,4 @@
-"""Section 4.2: broadcast, unknown unicast and multicast, and the groups they take."""
+"""Section 4.2: broadcast, unknown unicast and multicast, and their multicast groups."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vxlab.conformance.verdict import (
 
 _ADDED = {"vni": 30, "group": "239.9.1.30", "vlan": 3}
 _REPORTS_WITHIN_S = 3.0
-_NO_GROUPS = "this VTEP was given lists of remotes: it has no multicast"
+_NO_GROUPS = "this VTEP has lists of remotes instead of multicast groups"
 
 
 def flooded_to(bed: TestBed, segment: SegmentSetup) -> list[str]:
-    """Where a flooded frame of a segment is to go."""
+    """The destinations of a flooded frame of a segment."""
     return [segment.group] if bed.multicast else sorted(bed.remotes)
 
 
 def claim_flooded(bed: TestBed, segment: SegmentSetup, made: bytes, what: str) -> Observation:
-    """A frame from the VM is flooded: one packet to the group of its VNI."""
+    """Claim that a VM's frame is flooded: one packet to the group, or one to each remote."""
     seen = bed.traffic.exchange(port=[tagged(made, segment.vlan)])
     to = sorted(packet.destination for packet in seen.tunnel)
     expected = flooded_to(bed, segment)
@@ -43,14 +43,16 @@ def broadcast_takes_the_group(bed: TestBed) -> Finding | None:
     for segment in (GREEN, BLUE):
         made = frames.arp_request(bed.packets.vm_mac())
         seen = claim_flooded(bed, segment, made, "an ARP request")
-        seen.claim(bed.multicast, f"no multicast: a copy to each of {', '.join(bed.remotes)}")
+        seen.claim(
+            bed.multicast, f"no multicast: a copy was sent to each of {', '.join(bed.remotes)}"
+        )
         expected = frames.mac_of(segment.group)
         mac = seen.tunnel[0].destination_mac
         seen.claim(mac == expected, f"outer destination MAC {mac}, not {expected}")
     return None
 
 
-@row("N9", "4.2", "plain", "Which VNI has which group comes from management alone", LIFE)
+@row("N9", "4.2", "plain", "The mapping of VNIs to groups comes from the configuration only", LIFE)
 def mapping_is_configured(bed: TestBed) -> Finding | None:
     if not bed.multicast:
         return unobservable(_NO_GROUPS)
@@ -64,12 +66,12 @@ def mapping_is_configured(bed: TestBed) -> Finding | None:
 
 
 def report_for(group: str, joins: bool, packets: list[bytes]) -> MembershipReport | None:
-    """A report that joins or leaves a group."""
+    """The first report that joins or leaves a group."""
     found = (each for each in reports(packets) if (each.group, each.joins) == (group, joins))
     return next(found, None)
 
 
-@row("N10", "4.2", "plain", "Membership is reported: joins and leaves as VNIs come and go", LIFE)
+@row("N10", "4.2", "plain", "IGMP reports joins and leaves as VNIs are added and removed", LIFE)
 def membership_follows_the_vnis(bed: TestBed) -> Finding | None:
     if not bed.multicast:
         return unobservable(_NO_GROUPS)
@@ -77,12 +79,12 @@ def membership_follows_the_vnis(bed: TestBed) -> Finding | None:
     try:
         bed.control.ask("vni_add", **_ADDED)
     except NotObservable:
-        text = "joins at start, leaves at the end; it takes no VNIs at run time"
+        text = "at start and at the end; it does not accept VNIs at run time"
     else:
         _await_report(bed, str(_ADDED["group"]), joins=True, when="its VNI was added")
         bed.control.ask("vni_del", vni=_ADDED["vni"])
         _await_report(bed, str(_ADDED["group"]), joins=False, when="its VNI was removed")
-        text = "at start, on adding and removing a VNI, and at the end"
+        text = "at start, when a VNI is added and removed, and at the end"
     bed.ask_to_end()
     last = bed.segments[-1].group
     seen = bed.traffic.listen(
@@ -95,7 +97,7 @@ def membership_follows_the_vnis(bed: TestBed) -> Finding | None:
 
 
 def await_start(bed: TestBed) -> list[MembershipReport]:
-    """The reports of the configured groups, since the start."""
+    """All reports since the start; waits until each configured group is joined."""
     groups = {segment.group for segment in bed.segments}
 
     def missing() -> set[str]:
@@ -104,11 +106,11 @@ def await_start(bed: TestBed) -> list[MembershipReport]:
     bed.traffic.listen(_REPORTS_WITHIN_S, lambda _: not missing())
     if missing():
         text = f"no membership report for {', '.join(sorted(missing()))}"
-        raise Deviation(text, _heard(bed))
+        raise Deviation(text, _first_reports(bed))
     return reports(bed.traffic.reports)
 
 
-def _heard(bed: TestBed) -> list[Packet]:
+def _first_reports(bed: TestBed) -> list[Packet]:
     return [Packet("from the underlay port", packet) for packet in bed.traffic.reports[:6]]
 
 
@@ -128,11 +130,11 @@ def joins_name_no_source(bed: TestBed) -> Finding | None:
     found = [each for each in await_start(bed) if each.group in groups]
     narrow = [each for each in found if each.joins and each.sources]
     if narrow:
-        raise Deviation(f"{narrow[0].group}: {narrow[0].text}", _heard(bed))
+        raise Deviation(f"{narrow[0].group}: {narrow[0].text}", _first_reports(bed))
     return conforms(found[0].text)
 
 
-@row("N12", "4.2", "plain", "Multicast and unknown unicast take the same tree as broadcast")
+@row("N12", "4.2", "plain", "Multicast and unknown unicast are sent like broadcast")
 def unknown_and_multicast_flood(bed: TestBed) -> Finding | None:
     here = bed.packets.vm_mac()
     claim_flooded(bed, GREEN, frame(here, bed.packets.vm_mac()), "an unknown unicast")
@@ -141,26 +143,27 @@ def unknown_and_multicast_flood(bed: TestBed) -> Finding | None:
     return None
 
 
-@row("N13", "4.2", "plain", "Hosts without a VM in the VNI are pruned: no join without a VNI", LIFE)
+@row("N13", "4.2", "plain", "A VTEP joins only the groups of its own VNIs", LIFE)
 def joins_only_its_own_groups(bed: TestBed) -> Finding | None:
     if not bed.multicast:
         return unobservable(_NO_GROUPS)
     mine = {segment.group for segment in bed.segments}
-    told = await_start(bed)
-    strange = {each.group for each in told if each.joins and not _of_the_link(each.group)} - mine
+    found = await_start(bed)
+    strange = {each.group for each in found if each.joins and not _of_the_link(each.group)} - mine
     if strange:
         raise Deviation(
-            f"it joins {', '.join(sorted(strange))}, groups of no VNI of its own", _heard(bed)
+            f"it joins {', '.join(sorted(strange))}, which are groups of none of its VNIs",
+            _first_reports(bed),
         )
     one, other = (segment.group for segment in bed.segments)
     made = frame(bed.packets.remote_mac(), BROADCAST)
     seen = bed.traffic.from_remote(
         bed.packets.vxlan(made, vni=99, to=one), bed.packets.vxlan(made, vni=98, to=other)
     )
-    seen.claim(not seen.port, "a frame of a VNI that is not here was delivered")
+    seen.claim(not seen.port, "a frame of a VNI that is not configured was delivered")
     return None
 
 
 def _of_the_link(group: str) -> bool:
-    """Groups of the local link and IPv6 housekeeping, which every host joins."""
+    """Whether a group is link-local; hosts join some of these by themselves."""
     return group.startswith(("224.0.0.", "ff02:"))

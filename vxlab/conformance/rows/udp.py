@@ -1,4 +1,4 @@
-"""Section 5: ports, source-port entropy and UDP checksums."""
+"""Section 5: UDP ports and checksums."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def default_port(bed: TestBed) -> Finding | None:
     seen.claim(ports == {_DEFAULT}, f"destination ports {ports}")
     back = frame(bed.packets.remote_mac(), BROADCAST)
     seen = bed.traffic.from_remote(bed.packets.vxlan(back), bed.packets.vxlan(back, port=_OTHER))
-    seen.claim(seen.port == [tagged(back, GREEN.vlan)], "not delivered once, from port 4789 alone")
+    seen.claim(
+        seen.port == [tagged(back, GREEN.vlan)], "not delivered exactly once, from port 4789 only"
+    )
     return None
 
 
@@ -51,7 +53,7 @@ def other_port(bed: TestBed) -> Finding | None:
     claim_flooded(bed, bed.segments[0], frame(here, BROADCAST), "a broadcast")
     stray = bed.packets.vxlan(frame(there, here), port=_DEFAULT)
     seen = bed.traffic.from_remote(stray, bed.packets.vxlan(frame(there, here)))
-    seen.claim(len(seen.port) == 1, "not delivered once, from port 8472 alone")
+    seen.claim(len(seen.port) == 1, "not delivered exactly once, from port 8472 only")
     return None
 
 
@@ -68,24 +70,24 @@ def source_port_hash(bed: TestBed) -> Finding | None:
         flows = _flows(bed, 10, ipv6)
         seen = bed.traffic.from_vm(*flows, *flows[:1] * 9)
         ports = [packet.source_port for packet in seen.tunnel]
-        seen.claim(len(ports) == 19, f"of 19 frames {len(ports)} were sent")
+        seen.claim(len(ports) == 19, f"{len(ports)} of 19 frames were sent")
         first = {packet.source_port for packet in seen.tunnel if packet.inner == flows[0]}
-        seen.claim(len(first) == 1, "one flow does not keep to one port")
-        seen.claim(len(set(ports)) >= 2, f"ten flows share port {ports[0]}")
+        seen.claim(len(first) == 1, "one flow has several source ports")
+        seen.claim(len(set(ports)) >= 2, f"10 flows share source port {ports[0]}")
         spread.append(len(set(ports)))
     return conforms(f"10 IPv4 flows: {spread[0]} ports; 10 IPv6 flows: {spread[1]} ports")
 
 
-@row("N26.macs", "5", "plain", "Flows that are not IP differ by their MACs")
+@row("N26.macs", "5", "plain", "The source port of frames that are not IP depends on their MACs")
 def source_port_of_macs(bed: TestBed) -> Finding | None:
     made = [frame(bed.packets.vm_mac(), BROADCAST) for _ in range(10)]
     seen = bed.traffic.from_vm(*made)
     ports = {packet.source_port for packet in seen.tunnel}
-    seen.claim(len(ports) >= 2, "ten senders share one source port")
+    seen.claim(len(ports) >= 2, "10 senders share one source port")
     return conforms(f"10 senders: {len(ports)} ports")
 
 
-@row("N27", "5", "RECOMMENDED", "The source port lies in 49152-65535")
+@row("N27", "5", "RECOMMENDED", "The source port is in 49152-65535")
 def source_port_range(bed: TestBed) -> Finding | None:
     made = _flows(bed, 200)
     seen = bed.traffic.from_vm(*made)
@@ -95,7 +97,7 @@ def source_port_range(bed: TestBed) -> Finding | None:
     return conforms(f"200 flows: {low} to {high}")
 
 
-@row("N27.range", "5", "plain", "Optionally the source port lies in another range", RANGE)
+@row("N27.range", "5", "plain", "Option: the source port is in another range", RANGE)
 def source_port_range_configured(bed: TestBed) -> Finding | None:
     made = _flows(bed, 100)
     seen = bed.traffic.from_vm(*made)
@@ -106,7 +108,7 @@ def source_port_range_configured(bed: TestBed) -> Finding | None:
     return conforms(f"100 flows: {len(set(ports))} of {last - first + 1} ports")
 
 
-@row("N28", "5", "SHOULD", "The UDP checksum is sent as zero (over IPv4)")
+@row("N28", "5", "SHOULD", "Over IPv4, the UDP checksum is sent as zero")
 def zero_checksum_sent(bed: TestBed) -> Finding | None:
     seen = all_ways_out(bed)
     sums = {packet.udp_checksum for packet in seen.tunnel}
@@ -114,15 +116,15 @@ def zero_checksum_sent(bed: TestBed) -> Finding | None:
     return None
 
 
-@row("N29", "5", "MUST", "A zero checksum is accepted")
+@row("N29", "5", "MUST", "A packet with a zero checksum is accepted")
 def zero_checksum_received(bed: TestBed) -> Finding | None:
     made = frame(bed.packets.remote_mac(), BROADCAST)
     seen = bed.traffic.from_remote(bed.packets.vxlan(made, udp_checksum=0))
-    seen.claim(seen.port == [tagged(made, GREEN.vlan)], "a packet without checksum was dropped")
+    seen.claim(seen.port == [tagged(made, GREEN.vlan)], "a packet without a checksum was dropped")
     return None
 
 
-@row("N30", "5", "MUST", "A checksum that is sent is right, over the whole packet", CHECKSUM)
+@row("N30", "5", "MUST", "A checksum that is sent is correct for the entire packet", CHECKSUM)
 def checksum_sent_is_right(bed: TestBed) -> Finding | None:
     here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
     learn(bed, there)
@@ -133,10 +135,10 @@ def checksum_sent_is_right(bed: TestBed) -> Finding | None:
     seen.claim(len(seen.tunnel) >= len(made), "not all frames were sent")
     for packet in seen.tunnel:
         right = packet.udp_checksum in (0, packet.correct_checksum)
-        found = f"{packet.udp_checksum:#06x}, and {packet.correct_checksum:#06x} is right"
+        found = f"{packet.udp_checksum:#06x}, correct is {packet.correct_checksum:#06x}"
         seen.claim(right, f"checksum {found}")
     if not any(packet.udp_checksum for packet in seen.tunnel):
-        return allowed("the option makes no checksum")
+        return allowed("no checksum is sent, although it is configured")
     return conforms(f"{len(seen.tunnel)} packets")
 
 
@@ -153,28 +155,29 @@ def checksum_verified(bed: TestBed) -> Finding | None:
     return allowed("not verified" if bed.traffic.from_remote(packet).port else "verified")
 
 
-@row("N32", "5", "MUST", "If it verifies and the checksum is wrong, it drops")
+@row("N32", "5", "MUST", "A packet with a wrong checksum is dropped, if the receiver verifies it")
 def wrong_checksum_dropped(bed: TestBed) -> Finding | None:
     made, packet = _with_wrong_checksum(bed)
     seen = bed.traffic.from_remote(packet, count=True)
     if seen.port == [tagged(made, GREEN.vlan)]:
-        return allowed("it does not verify")
+        return allowed("checksums are not verified")
     seen.claim(not seen.port, "a packet with a wrong checksum came out changed")
     return conforms(f"dropped ({seen.counted or 'by the host, not counted by the VTEP'})")
 
 
-@row("N33", "5", "MUST", "A packet whose checksum is right, or not verified, is accepted")
+@row("N33", "5", "MUST", "A packet whose checksum is correct, or not verified, is accepted")
 def right_checksum_received(bed: TestBed) -> Finding | None:
     for size in (46, 47, 60, 1473, 1500):
         made = frame(bed.packets.remote_mac(), BROADCAST, bytes(range(256)) * 6)[: size + 14]
         seen = bed.traffic.from_remote(bed.packets.vxlan(made, udp_checksum=None))
         seen.claim(
-            seen.port == [tagged(made, GREEN.vlan)], f"{size} bytes, right checksum: not delivered"
+            seen.port == [tagged(made, GREEN.vlan)],
+            f"{size} bytes with a correct checksum were not delivered",
         )
     return None
 
 
-@row("N24.source", "5", "plain", "Any source port is accepted, and the VNI alone decides")
+@row("N24.source", "5", "plain", "Any source port is accepted; only the VNI decides")
 def any_source_port(bed: TestBed) -> Finding | None:
     for port in (1, 4789, 33000, 65535):
         made = frame(bed.packets.remote_mac(), BROADCAST)
