@@ -1,7 +1,7 @@
-"""Our VTEP with one fault: what the conformance suite must find.
+"""The project's VTEP with one fault, which the conformance suite must find.
 
-`python -m tests.support.broken_vtep --fault NAME --config FILE.toml`. Each fault changes one thing
-of vtep/ and leaves all else as it is.
+`python -m tests.support.broken_vtep --fault NAME --config FILE.toml`. Each fault changes one behaviour
+of vtep/ and nothing else.
 """
 
 # Faults replace functions and methods of the VTEP on purpose.
@@ -33,7 +33,7 @@ DF = 0x40
 
 
 def flag_unchecked() -> None:
-    """Takes packets whose I flag is 0."""
+    """Accepts packets whose I flag is 0."""
     check = core.check_header
 
     def lenient(datagram: bytes, strict: bool) -> int | DropReason:
@@ -43,7 +43,7 @@ def flag_unchecked() -> None:
 
 
 def fragments() -> None:
-    """Sends what does not fit in pieces, with DF clear."""
+    """Fragments frames that are too big, with DF not set."""
     options, header, send = agent._options, core.outer_header, Ipv4Underlay.send
 
     def boundless(*arguments: Any) -> Options:
@@ -68,7 +68,7 @@ def fixed_source_port() -> None:
 
 
 def refresh_on_transmit() -> None:
-    """Renews a row by sending to it."""
+    """Refreshes an entry when it sends to it."""
     lookup = Fdb.lookup
 
     def renewing(self: Fdb, mac: bytes) -> Any:
@@ -81,7 +81,7 @@ def refresh_on_transmit() -> None:
 
 
 def vni_unchecked() -> None:
-    """Takes a VNI that is not here for the first that is."""
+    """Accepts a VNI that is not configured as the first one."""
 
     class Lenient(dict[int, Any]):
         def get(self, vni: int, default: Any = None) -> Any:
@@ -113,7 +113,7 @@ def floods_known_unicast() -> None:
 
 
 def leaks_tags() -> None:
-    """Tunnels the tag of a VM where it should strip it."""
+    """Sends the VLAN tag of a VM instead of removing it."""
     right = Core.frame_from_port
 
     def leaky(self: Core, port: Any, vlan: int | None, frame: bytes, now: float) -> Any:
@@ -129,7 +129,7 @@ def leaks_tags() -> None:
 
 
 def refloods() -> None:
-    """Floods into the tunnel what came out of it."""
+    """Floods frames from the tunnel into the tunnel again."""
     right = Core.datagram_from_underlay
 
     def looping(self: Core, *arguments: Any) -> Iterable[Effect]:
@@ -162,7 +162,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 
 
 def main() -> int:
-    """Break it, then run it."""
+    """Apply the fault, then run the VTEP."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", required=True, choices=FAULTS)
     parser.add_argument("--config", required=True)

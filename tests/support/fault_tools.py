@@ -1,4 +1,4 @@
-"""What faults of several kinds are made with."""
+"""Helpers of several faults."""
 
 # Faults replace functions and methods of the VTEP on purpose.
 # mypy: disable-error-code="method-assign, assignment, attr-defined"
@@ -14,7 +14,7 @@ from vtep.options import Options
 
 
 def with_options(**changes: Callable[[Any], Any]) -> None:
-    """What the file says of these options is changed on its way to the core."""
+    """Change options between the file and the core; `changes` maps an option to a function."""
     read = agent._options
 
     def changed(*arguments: Any) -> Options:
@@ -26,7 +26,7 @@ def with_options(**changes: Callable[[Any], Any]) -> None:
 
 
 def public(names: dict[str, Any]) -> tuple[Callable[[], None], ...]:
-    """The faults among a module's names."""
+    """The public functions of a module, which are its faults."""
     return tuple(
         each
         for name, each in names.items()

@@ -1,4 +1,4 @@
-"""Single faults of what our VTEP receives, learns and joins, for `broken_vtep`.
+"""Faults in receiving, learning and joining groups, for `broken_vtep`.
 
 Rules of this file:
 - each changes one thing of vtep/ and leaves all else as it is;
@@ -29,12 +29,12 @@ _SHORT_LIFE, _LONG_LIFE = 0.1, 3.0
 
 
 def drops_reserved_bits() -> None:
-    """Drops what has a reserved bit, though nobody asked it to be strict."""
+    """Drops packets with reserved bits set, although strict is not configured."""
     with_options(strict=lambda _: True)
 
 
 def sixteen_bit_vni() -> None:
-    """Looks at two of the VNI's three bytes."""
+    """Reads only two of the VNI's three bytes."""
     check = core.check_header
 
     def short(datagram: bytes, strict: bool) -> int | DropReason:
@@ -46,7 +46,7 @@ def sixteen_bit_vni() -> None:
 
 
 def takes_the_tag_off() -> None:
-    """Delivers a tagged frame of the tunnel without its tag, instead of not at all."""
+    """Delivers a decapsulated frame with a tag without its tag, instead of dropping it."""
     right = Core.datagram_from_underlay
 
     def lenient(self: Core, sender: str, sport: int, group: bool, data: bytes, *rest: Any) -> Any:
@@ -59,7 +59,7 @@ def takes_the_tag_off() -> None:
 
 
 def delivers_twice() -> None:
-    """Hands each frame to the VMs twice when it came to a group."""
+    """Delivers each frame twice if it was sent to a group."""
     right = Core.datagram_from_underlay
 
     def doubling(self: Core, sender: str, sport: int, to_group: bool, *rest: Any) -> Any:
@@ -70,12 +70,12 @@ def delivers_twice() -> None:
 
 
 def wrong_cell() -> None:
-    """Takes ECT(1) outside for nothing where ECT(0) is inside, as RFC 3168 had it."""
+    """Ignores outer ECT(1) if the inner packet has ECT(0), as in RFC 3168."""
     del ecn._CHANGED[ecn.ECT_0, ecn.ECT_1]
 
 
 def keeps_the_inner_checksum() -> None:
-    """Marks an inner IPv4 packet and leaves its header checksum as it was."""
+    """Marks an inner IPv4 packet without updating its header checksum."""
     mark = ecn._marked
 
     def careless(frame: bytes, congestion: int) -> bytes:
@@ -94,17 +94,17 @@ def keeps_the_inner_checksum() -> None:
 
 
 def ages_late() -> None:
-    """Lets rows live three times as long."""
+    """Entries expire after three times the ageing time."""
     with_options(ageing_s=lambda seconds: seconds * _LONG_LIFE)
 
 
 def ages_early() -> None:
-    """Lets rows live a tenth of their time."""
+    """Entries expire after a tenth of the ageing time."""
     with_options(ageing_s=lambda seconds: seconds * _SHORT_LIFE)
 
 
 def renews_nothing() -> None:
-    """Lets rows die in their time though their MACs keep sending."""
+    """Entries expire although their MACs keep sending."""
     learn = Fdb.learn
 
     def once(self: Fdb, mac: bytes, *where: Any) -> Outcome:
@@ -119,7 +119,7 @@ def renews_nothing() -> None:
 
 
 def static_gives_way() -> None:
-    """Lets what it hears move a static row."""
+    """Received frames move a static entry."""
     learn = Fdb.learn
 
     def yielding(self: Fdb, mac: bytes, *where: Any) -> Outcome:
@@ -132,7 +132,7 @@ def static_gives_way() -> None:
 
 
 def static_gives_way_to_vms() -> None:
-    """Lets a VM's word, and no remote's, move a static row."""
+    """Frames from VMs, but not from remotes, move a static entry."""
     learn = Fdb.learn
 
     def yielding(self: Fdb, mac: bytes, remote: str | None, *where: Any) -> Outcome:
@@ -145,7 +145,7 @@ def static_gives_way_to_vms() -> None:
 
 
 def never_moves() -> None:
-    """Holds a MAC where it was first seen."""
+    """A MAC stays where it was learned first."""
     learn = Fdb.learn
 
     def stubborn(self: Fdb, mac: bytes, remote: str | None, port: Any, now: float) -> Outcome:
@@ -158,12 +158,12 @@ def never_moves() -> None:
 
 
 def learns_without_limit() -> None:
-    """Learns more than the file allows."""
+    """Learns more MACs than the limit."""
     with_options(limit=lambda _: 1 << 30)
 
 
 def one_table_for_all() -> None:
-    """Has one table for all VNIs."""
+    """Uses one table for all VNIs."""
     shared: dict[bytes, Any] = {}
     make = Fdb.__init__
 
@@ -175,7 +175,7 @@ def one_table_for_all() -> None:
 
 
 def learns_the_untrusted() -> None:
-    """Drops what an untrusted remote sends, and learns from it."""
+    """Drops packets of untrusted remotes, but learns from them."""
     distrust = Core._distrust
 
     def learning(self: Core, sender: str, segment: Any, frame: bytes) -> DropReason | None:
@@ -192,12 +192,12 @@ def learns_the_untrusted() -> None:
 
 
 def never_leaves() -> None:
-    """Ends without leaving its groups: the kernel's word is not sent either."""
+    """Ends without leaving its groups; the kernel sends no report either."""
     Underlay.leave = lambda self, group: None
 
 
 def joins_a_strange_group() -> None:
-    """Joins the group next to each of its own."""
+    """Also joins the group after each of its own."""
     join = Underlay.join
 
     def greedy(self: Underlay, group: str) -> None:
@@ -208,18 +208,18 @@ def joins_a_strange_group() -> None:
 
 
 def another_default_port() -> None:
-    """Takes 8472 where the file names no port, as old kernels do."""
+    """Uses 8472 if the file names no port, as the Linux kernel does."""
     config.PORT = 8472
 
 
 def answers_for_the_wrong_vm() -> None:
-    """Answers ARP in place of a VM with the asker's own MAC."""
+    """Replies to ARP for another VM with the requester's own MAC."""
     right = neighbours.answer
     core.neighbours.answer = lambda frame, mac: right(frame, frame[6:12])
 
 
 def reflects_to_the_vm() -> None:
-    """Hands a broadcast of a VM back to the port it came from."""
+    """Sends a broadcast of a VM back to the port it came from."""
     right = Core._flood
 
     def reflecting(self: Core, segment: Any, frame: bytes, now: float) -> Iterable[Effect]:

@@ -1,4 +1,4 @@
-"""Single faults of what our VTEP sends, for `broken_vtep`.
+"""Faults in sending, for `broken_vtep`.
 
 Rules of this file:
 - each changes one thing of vtep/ and leaves all else as it is;
@@ -29,7 +29,7 @@ _BROADCAST = b"\xff" * 6
 
 
 def _with_header(change: Callable[[bytearray, str], None]) -> None:
-    """What stands before each inner frame is changed; `change` is given its destination."""
+    """Change the headers before each inner frame; `change` gets the destination."""
     build = core.outer_header
 
     def changed(source: str, destination: str, *rest: Any) -> bytes:
@@ -45,7 +45,7 @@ def _is_group(destination: str) -> bool:
 
 
 def ttl_of_one_to_groups() -> None:
-    """Sends to groups with the TTL that sockets have for multicast: no router passes it."""
+    """Sends to groups with TTL 1, the default of multicast sockets: no router forwards it."""
 
     def change(header: bytearray, destination: str) -> None:
         if _is_group(destination):
@@ -55,7 +55,7 @@ def ttl_of_one_to_groups() -> None:
 
 
 def broadcasts_outside() -> None:
-    """Sends every packet to the broadcast MAC: each host's card takes it."""
+    """Sends every packet to the broadcast MAC, so every host receives it."""
 
     def broadcasting(self: Ipv4Underlay, destination: str, packet: bytes) -> DropReason | None:
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as card:
@@ -68,7 +68,7 @@ def broadcasts_outside() -> None:
 
 
 def one_group_for_all() -> None:
-    """Floods every VNI to the group of the first."""
+    """Floods every VNI to the group of the first VNI."""
     make, groups = Segment.__init__, []
 
     def misled(self: Segment, carried: Carried, *arguments: Any) -> None:
@@ -81,7 +81,7 @@ def one_group_for_all() -> None:
 
 
 def sends_a_reserved_bit() -> None:
-    """Sets a bit behind the VNI."""
+    """Sets a reserved bit after the VNI."""
 
     def change(header: bytearray, _: str) -> None:
         header[-1] |= 1
@@ -90,7 +90,7 @@ def sends_a_reserved_bit() -> None:
 
 
 def sends_a_reserved_flag() -> None:
-    """Sets the flag that the generic protocol extension calls P."""
+    """Sets the P flag of the generic protocol extension (VXLAN-GPE)."""
 
     def change(header: bytearray, _: str) -> None:
         header[-8] |= 4
@@ -99,7 +99,7 @@ def sends_a_reserved_flag() -> None:
 
 
 def forgets_a_remote() -> None:
-    """Leaves the last remote out when it floods to a list."""
+    """Omits the last remote when it floods to a list."""
     flood = Core._flood
 
     def forgetful(self: Core, segment: Any, *arguments: Any) -> Iterable[Effect]:
@@ -110,7 +110,7 @@ def forgets_a_remote() -> None:
 
 
 def drops_unknown_unicast() -> None:
-    """Floods what is for all or for a group, and loses what is for one it does not know."""
+    """Floods broadcast and multicast, but drops unknown unicast."""
     flood = Core._flood
 
     def lossy(self: Core, segment: Any, frame: bytes, now: float) -> Iterable[Effect]:
@@ -120,49 +120,49 @@ def drops_unknown_unicast() -> None:
 
 
 def source_port_of_macs() -> None:
-    """Takes all flows between two VMs for one."""
+    """Uses one source port for all flows between two VMs."""
     core.flow_hash = lambda frame: sum(frame[:12]) * 40503
 
 
 def source_port_a_packet() -> None:
-    """Takes another source port for each packet: a flow's packets overtake one another."""
+    """Uses a new source port for each packet, so that packets of a flow can be reordered."""
     numbers = iter(range(1 << 62))
     core.flow_hash = lambda frame: next(numbers) * 7919
 
 
 def ignores_source_ports() -> None:
-    """Takes the default range whatever the file says."""
+    """Ignores the configured source port range."""
     with_options(source_ports=lambda _: (wire.FIRST_SOURCE_PORT, wire.LAST_SOURCE_PORT))
 
 
 def zero_checksum_over_ipv6() -> None:
-    """Sends no checksum over IPv6 though nobody agreed on that."""
+    """Sends no checksum over IPv6, although this is not configured."""
     agent._segmenting = lambda *_: None  # else the kernel computes what the core does not
     with_options(udp_checksum=lambda _: False)
 
 
 def ignores_tos() -> None:
-    """Takes the default TOS whatever the file says."""
+    """Ignores the configured TOS."""
     with_options(dscp=lambda _: 0)
 
 
 def ignores_ttl() -> None:
-    """Takes the default TTL whatever the file says."""
+    """Ignores the configured TTL."""
     with_options(ttl=lambda _: 64)
 
 
 def ignores_df() -> None:
-    """Sets DF whatever the file says."""
+    """Ignores the configured DF."""
     with_options(df=lambda _: True)
 
 
 def ignores_silence() -> None:
-    """Tells VMs what fits whatever the file says."""
+    """Sends ICMP errors to VMs although they are disabled."""
     with_options(icmp_too_big=lambda _: True)
 
 
 def one_remote_of_several() -> None:
-    """Sends all flows to the first of the remotes that a static row has."""
+    """Sends all flows to the first remote of a static entry."""
     right = Fdb.set_static
 
     def only_once(self: Fdb, mac: bytes, remote: str, now: float, add: bool = False) -> None:
@@ -173,7 +173,7 @@ def one_remote_of_several() -> None:
 
 
 def cuts_what_does_not_fit() -> None:
-    """Sends of a frame that is too big as much as fits."""
+    """Truncates frames that are too big."""
     send = Core._send
 
     def cutting(self: Core, segment: Any, row: Any, frame: bytes, now: float) -> Any:
@@ -183,19 +183,19 @@ def cuts_what_does_not_fit() -> None:
 
 
 def tells_a_wrong_mtu() -> None:
-    """Tells VMs the underlay's MTU, without what the tunnel adds."""
+    """Reports the underlay's MTU to VMs, without subtracting the tunnel headers."""
     right = core.too_big
     core.too_big = lambda frame, mtu: right(frame, mtu + 50)
 
 
 def keeps_the_check_sequence() -> None:
-    """Sends four bytes behind each frame, as if it had a check sequence."""
+    """Sends four bytes after each frame, as if it had an FCS."""
     build = core.encapsulate
     core.encapsulate = lambda header, frame, *rest: build(header, frame + bytes(4), *rest)
 
 
 def resets_congestion() -> None:
-    """Sends every packet as Not-ECT, whatever its inner one says."""
+    """Sends every packet as Not-ECT, independent of the inner packet."""
     core.ecn.outer_class = lambda inner, dscp: (dscp or 0) if dscp is not None else (inner or 0)
 
 

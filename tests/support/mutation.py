@@ -1,4 +1,4 @@
-"""Damage to bytes, and whether memory stays what it was while they are read."""
+"""Mutates bytes, and checks that memory does not grow while they are parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def mutated(chance: random.Random, data: bytes) -> bytes:
-    """Some bytes changed, cut off, doubled or put in."""
+    """The data with some bytes changed, removed, repeated or inserted."""
     made = bytearray(data)
     for _ in range(chance.choice((0, 1, 1, 2, 8))):
         at = chance.randrange(len(made) + 1)
@@ -28,36 +28,36 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
 
 
 class Memory:
-    """Watches what this process has allocated: the last third of a run must not need more.
+    """Measures the memory of this process: the last third of a run must not need more.
 
-    Looked at from time to time, since tables fill up first and what they shed comes and goes: the
-    most of the middle third is compared with the most of the last. Both Python's own blocks and
-    the pages of the process, since large objects are in pages alone.
+    Tables fill up first, and expired entries come and go. So the maximum of the middle third is
+    compared with the maximum of the last third. It counts Python's blocks and the pages of the
+    process, since large objects have pages of their own.
     """
 
-    BLOCKS, PAGES = 4000, 512  # what chance may add
+    BLOCKS, PAGES = 4000, 512  # what may be added by chance
 
     def __enter__(self) -> Memory:
         self._blocks: list[int] = []
         self._pages: list[int] = []
-        gc.freeze()  # what was there before need not be looked through each time
+        gc.freeze()  # older objects need not be examined each time
         return self
 
     def __exit__(self, *_: object) -> None:
         gc.unfreeze()
 
     def look(self) -> None:
-        """Note how much there is now."""
+        """Record the current sizes."""
         gc.collect()
         self._blocks.append(sys.getallocatedblocks())
         self._pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
 
     def has_grown(self) -> bool:
-        """Whether the last third needed more than the middle one."""
+        """Whether the last third needed more memory than the middle third."""
         return _growth(self._blocks) > self.BLOCKS or _growth(self._pages) > self.PAGES
 
 
 def _growth(seen: list[int]) -> int:
     third = len(seen) // 3
-    assert third >= 3, "too few looks to tell"
+    assert third >= 3, "too few measurements"
     return max(seen[-third:]) - max(seen[third:-third])

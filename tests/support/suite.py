@@ -1,4 +1,4 @@
-"""The suite's run over our own VTEP, made once for all tests that look at it."""
+"""A run of the suite with the project's own VTEP, once for all tests that use it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vxlab.conformance.session import judge_all
 
 @dataclass(frozen=True)
 class Run:
-    """The findings, and all packets."""
+    """The report, and a capture of all packets."""
 
     report: ConformanceReport
     capture: Path
 
 
 def run_over_ours(capture: Path) -> Run:
-    """Judge all rows; capture: where the packets go."""
+    """Judge all rows; capture: the file for all packets."""
     began = time.monotonic()
     judged = tuple(judge_all(PYTHON, rows_of(), str(capture)))
     return Run(ConformanceReport(PYTHON, judged, time.monotonic() - began), capture)
