@@ -1,7 +1,7 @@
 """The project's VTEP with one fault, which the conformance suite must find.
 
-`python -m tests.support.broken_vtep --fault NAME --config FILE.toml`. Each fault changes one behaviour
-of vtep/ and nothing else.
+`python -m tests.support.broken_vtep --fault NAME --config FILE.toml`. Each fault changes one
+behaviour of vtep/ and nothing else.
 """
 
 # Faults replace functions and methods of the VTEP on purpose.

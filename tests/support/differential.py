@@ -1,6 +1,6 @@
-"""The same random traffic through two VTEPs that differ in their data path alone.
+"""Sends the same random traffic through two VTEPs that differ only in their data path.
 
-Outcomes are compared batch by batch, tables and counters every few batches.
+Outcomes are compared after each batch, tables and counters after every ten batches.
 """
 
 from __future__ import annotations
@@ -23,20 +23,23 @@ from vxlab.system import sandbox
 
 BATCH = 50
 _TABLES_EVERY = 10  # batches
-_TOLD = 400  # characters of what differs
-_ELSEWHERE = ("underlay_overrun", "udp_checksum")  # who verifies a checksum differs by data path
+_SHOWN = 400  # characters of a difference
+_ELSEWHERE = (
+    "underlay_overrun",
+    "udp_checksum",
+)  # the data paths verify checksums in different places
 
 
 def compare(setup: Setup, seed: int, frames: int) -> str:
-    """Run the comparison in a sandbox; what it said, which begins with "equal" if all was."""
+    """Run the comparison in a sandbox; the result begins with "equal" if there is no difference."""
     with tempfile.TemporaryDirectory(prefix="vxlab-differential-") as name:
-        log, said = Path(name) / "log", Path(name) / "said"
+        log, result = Path(name) / "log", Path(name) / "result"
         log.touch()
         keeper, _ = sandbox.start(
             lambda: _main(setup, seed, frames, Path(name)), Path(name), False, log
         )
         os.waitpid(keeper, 0)
-        return said.read_text() if said.exists() else log.read_text()
+        return result.read_text() if result.exists() else log.read_text()
 
 
 def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
@@ -45,7 +48,7 @@ def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
         fast = sum(row["fast_path"] for row in kernel.control.ask("stats"))
         slow = sum(row["fast_path"] for row in python.control.ask("stats"))
     equal = f"equal: {frames} frames, seed {seed}, fast {fast}, in Python {slow}"
-    (directory / "said").write_text(difference or equal)
+    (directory / "result").write_text(difference or equal)
     return 0
 
 
@@ -69,14 +72,14 @@ def _first_difference(
             for bed in (kernel, python)
         ]
         if ways[0] != ways[1]:
-            return f"batch {number} ({', '.join(batch)}): {_told(ways[0], ways[1])}"
+            return f"batch {number} ({', '.join(batch)}): {_difference(ways[0], ways[1])}"
         if number % _TABLES_EVERY == 0:
             if traffic.random.random() < 0.2:
                 for bed in (kernel, python):
                     bed.control.ask("flush")
             states = [Counter(_state(bed)) for bed in (kernel, python)]
             if states[0] != states[1]:
-                return f"after batch {number}: {_told(*states)}"
+                return f"after batch {number}: {_difference(*states)}"
     return None
 
 
@@ -85,7 +88,7 @@ def _exchanged(bed: TestBed, batch: dict[str, list[bytes]]) -> Counter[Any]:
 
 
 def _outcome(seen: Observation) -> Counter[Any]:
-    """What came out at both sides, whatever the order: flows may overtake each other."""
+    """What came out at both ports, in any order: flows may overtake each other."""
     out: Counter[Any] = Counter(("port", frame.hex()) for frame in seen.port)
     for packet in seen.tunnel:
         headers = packet.destination_mac, packet.source, packet.destination, packet.tos, packet.ttl
@@ -101,7 +104,7 @@ def _state(bed: TestBed) -> Iterator[Any]:
 
 
 def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:
-    """Counters without what differs by right: the test bed sends a fence again that had to wait."""
+    """Counters without those that may differ: the test bed repeats a fence that had to wait."""
     drops = {name: times for name, times in row["drops"].items() if name not in _ELSEWHERE}
     ways = {
         "encapsulated": {**row["encapsulated"], **({"flood": None} if fenced else {})},
@@ -110,7 +113,7 @@ def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:
     return {**row, **ways, "drops": drops, "fast_path": None}
 
 
-def _told(kernel: Counter[Any], python: Counter[Any]) -> str:
+def _difference(kernel: Counter[Any], python: Counter[Any]) -> str:
     ways = (kernel - python, python - kernel)
-    first = [[str(each)[:_TOLD] for each in list(way)[:3]] for way in ways]
+    first = [[str(each)[:_SHOWN] for each in list(way)[:3]] for way in ways]
     return f"only in the kernel: {first[0]}; in Python: {first[1]}"

@@ -106,7 +106,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     modules = '[tool.setuptools]\npy-modules = ["hub_vtep"]\n'
     (source / "pyproject.toml").write_text(project + ENTRY_POINT + modules)
     offline = ("--no-build-isolation", "--no-deps", "--no-index", "--quiet")
-    command = [sys.executable, "-m", "pip", "install", *offline, "--target", target, source]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        *offline,
+        "--target",
+        str(target),
+        str(source),
+    ]
     subprocess.run(command, check=True)
     return target
 
