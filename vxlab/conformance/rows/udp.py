@@ -19,6 +19,7 @@ from vxlab.conformance.setups import (
 from vxlab.conformance.testbed import TestBed
 from vxlab.conformance.verdict import Finding, allowed, conforms
 
+# Written out here: the suite must not share a wrong constant with the VTEP.
 _DEFAULT, _OTHER = 4789, 8472
 _FIRST, _LAST = 49152, 65535
 
