@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.labs import CHECKOUT, VXLAB, vxlab
+from tests.support.poll import eventually
 from vxlab.lab.handle import labs
 
 VERIFIED = "All eight steps were verified."
@@ -165,6 +167,19 @@ def test_a_file_that_cannot_be_written_is_reported_first() -> None:
     assert done.returncode == 2
     expected = "vxlab: /nonexistent/x: cannot be written: No such file or directory\n"
     assert (done.stdout, done.stderr) == ("", expected)
+
+
+def test_a_demo_that_is_terminated_leaves_no_lab() -> None:
+    demo = subprocess.Popen([*VXLAB, "demo"], stdout=subprocess.DEVNULL, cwd=CHECKOUT)
+    name = f"demo-{demo.pid}"
+
+    def ready() -> None:
+        assert [lab for lab in labs() if lab.name == name and lab.state["state"] == "ready"]
+
+    eventually(ready, within=60)
+    demo.terminate()
+    assert demo.wait(30) == 128 + signal.SIGTERM
+    assert name not in [lab.name for lab in labs()]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")

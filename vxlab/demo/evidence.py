@@ -11,10 +11,11 @@ from typing import Any
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from vxlab.capture.decode import Encapsulated, encapsulated
-from vxlab.capture.packets import Sighting, Tap, drain, open_taps
+from vxlab.capture.packets import Sighting, Tap, drain
 from vxlab.control import rpc
 from vxlab.demo.roles import Roles
 from vxlab.errors import LabError
+from vxlab.lab.captures import open_taps
 from vxlab.lab.groups import snooped_by_group
 from vxlab.lab.handle import Lab
 from vxlab.waiting import await_condition

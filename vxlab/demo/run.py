@@ -13,7 +13,7 @@ from vxlab.demo.printing import Printer
 from vxlab.demo.roles import Roles, choose_roles
 from vxlab.demo.steps import STEPS, Step, StepFailed
 from vxlab.errors import LabError
-from vxlab.lab.bringup import bring_up
+from vxlab.lab.bringup import bring_up, ended_by_signals
 from vxlab.lab.handle import Lab
 from vxlab.system.files import check_writable
 from vxlab.topology import registry
@@ -29,14 +29,15 @@ def run_demo(topology: str, settings: dict[str, str], json_: bool, write: str | 
     roles = choose_roles(topo, topology)
     check_writable(write)
     progress = Progress("vxlab: starting the lab")
-    try:
-        lab, _ = bring_up(topology, topo, settings, f"demo-{os.getpid()}", "held", progress)
-    finally:
-        progress.done()
-    try:
-        return _run_in(lab, roles, json_, write)
-    finally:
-        lab.end()
+    with ended_by_signals():
+        try:
+            lab, _ = bring_up(topology, topo, settings, f"demo-{os.getpid()}", "held", progress)
+        finally:
+            progress.done()
+        try:
+            return _run_in(lab, roles, json_, write)
+        finally:
+            lab.end()
 
 
 def _run_in(lab: Lab, roles: Roles, json_: bool, write: str | None) -> int:

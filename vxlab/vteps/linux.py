@@ -53,7 +53,7 @@ class LinuxVtep(VtepService):
 
         Its userspace datapath does not forward encapsulated frames that are larger than the MTU.
         """
-        if os.environ.get("VXLAB_OVS_DATAPATH") == "user":
+        if not self.underlay.get("offload", True):
             run("ethtool", "-K", self._interface, "tx", "off")
 
     def _index(self, name: str) -> int:

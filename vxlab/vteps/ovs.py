@@ -57,7 +57,8 @@ class OvsVtep(VtepService):
         os.environ.update(environment(self._directory))
         self._end_daemons()  # a VTEP that was killed leaves them
         self._directory.make_folders()
-        self._userspace = os.environ.get("VXLAB_OVS_DATAPATH", "user") == "user"
+        # A lab sets offload = true where it uses the kernel datapath; then so does this VTEP.
+        self._userspace = not self.underlay.get("offload", False)
         run("ip", "link", "set", "lo", "up")
         # Tunnels do not work with userspace TSO: they drop frames that need segmentation.
         OpenVSwitch(self._directory).start(tso=False)
