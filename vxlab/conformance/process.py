@@ -17,12 +17,13 @@ _ENDS_WITHIN_S = 5.0
 class DidNotStart(LabError):
     """The VTEP ended before it forwarded, or does not forward.
 
-    packets: what was sent to it, and what came out.
+    packets: what was sent to it, and what came out. output: everything it printed.
     """
 
-    def __init__(self, text: str, packets: Sequence[Packet] = ()) -> None:
+    def __init__(self, text: str, packets: Sequence[Packet] = (), output: str = "") -> None:
         super().__init__(text)
         self.packets = tuple(packets)
+        self.output = output
 
 
 class VtepProcess:
@@ -52,9 +53,13 @@ class VtepProcess:
         """The exit status; None while it runs."""
         return self._process.poll()
 
+    def output(self) -> str:
+        """Everything it has printed, on stdout and stderr."""
+        return self._log.read_text(errors="replace")
+
     def last_line(self) -> str:
         """The last line of its output."""
-        lines = self._log.read_text(errors="replace").strip().splitlines()
+        lines = self.output().strip().splitlines()
         return lines[-1].replace(f"{self._config}: ", "") if lines else "no output"
 
     def exit_text(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from vxlab.conformance.worker import END, Worker, serve
 from vxlab.errors import LabError
 from vxlab.system import sandbox
 from vxlab.system.commands import require, use_system_directories
+
+_SHOWN_LINES = 20  # of the output of a VTEP that did not start
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Session:
             raise LabError(f"the test bed ended while it judged {row.id}: {_last_line(self._log)}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
+            _show(answer["output"])
             raise LabError(answer["error"])
         return Judged(row, Finding.from_json(answer), answer["seconds"])
 
@@ -62,6 +66,13 @@ class Session:
             self._lines.flush()
         for opened in (self._lines, self._peer):
             opened.close()
+
+
+def _show(output: str) -> None:
+    """Print what a VTEP that did not start has printed, unless the error quotes all of it."""
+    lines = output.strip().splitlines()
+    if len(lines) > 1:
+        print("vxlab: the VTEP printed:", *lines[-_SHOWN_LINES:], sep="\n  ", file=sys.stderr)
 
 
 def _last_line(log: Path) -> str:

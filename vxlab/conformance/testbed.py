@@ -113,13 +113,14 @@ class TestBed:
             if self.traffic.collect(_TRY_EVERY_S, self.traffic.send_fence(fence)):
                 return
             if self.process.status is not None:
-                raise DidNotStart(self.process.exit_text())
+                raise DidNotStart(self.process.exit_text(), output=self.process.output())
             if time.monotonic() > deadline:
                 port = "VM port" if fence.from_vm else "underlay port"
                 raise DidNotStart(
                     f"no frame came {way} within {within_s:.0f} s; "
                     f"the VTEP's last line of output: {self.process.last_line()}",
                     [Packet(f"to the {port}", fence.data), *self.traffic.observed.evidence()],
+                    self.process.output(),
                 )
 
     def _resolve_remotes(self) -> None:

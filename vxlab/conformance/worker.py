@@ -87,7 +87,8 @@ class Worker:
     def _with_hint(self, error: LabError) -> LabError:
         """The error, and the options that may be missing on the command line."""
         if isinstance(error, DidNotStart) and self._candidate.hint:
-            return LabError(f"{error}; {self._candidate.hint}")
+            text = f"{error}; {self._candidate.hint}"
+            return DidNotStart(text, error.packets, error.output)
         return error
 
     def _note_unsupported(self, bed: TestBed) -> None:
@@ -152,5 +153,5 @@ def _answer(worker: Worker, row: Row) -> dict[str, Any]:
     try:
         finding = worker.judge(row)
     except LabError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "output": getattr(error, "output", "")}
     return {**finding.as_json(), "seconds": round(time.monotonic() - began, 3)}

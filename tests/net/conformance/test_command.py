@@ -83,6 +83,13 @@ def test_a_vtep_that_does_not_come_up_is_quoted(command: str, words: str) -> Non
     assert words in str(done.exception)
 
 
+def test_the_output_of_a_vtep_that_does_not_start_is_shown() -> None:
+    code = "print('first'); print('second'); raise SystemExit('third')"
+    done = judge("--vtep-cmd", f'{sys.executable} -c "{code}"', "--only", "N1")
+    assert "the VTEP ended with status 1: third" in str(done.exception)
+    assert done.output == "vxlab: the VTEP printed:\n  first\n  second\n  third\n"
+
+
 def test_reports_call_a_vtep_by_its_command() -> None:
     done = judge("--vtep-cmd", OURS, "--only", "N20", "--json")
     (report,) = json.loads(done.stdout)
