@@ -18,6 +18,7 @@ from vxlab.errors import LabError
 from vxlab.lab.captures import open_taps
 from vxlab.lab.groups import snooped_by_group
 from vxlab.lab.handle import Lab
+from vxlab.topology.names import nic
 from vxlab.waiting import await_condition
 
 WHO_HAS, IS_AT = 1, 2  # ARP operations, RFC 826
@@ -33,8 +34,8 @@ class DemoLab:
         self.roles = roles
         self.seen: list[Sighting] = []
         links: list[tuple[str, str | None]] = [(roles.sender["name"], roles.port)]
-        links += [(row["name"], f"{row['name']}-eth0") for row in lab.nodes("hypervisor")]
-        links += [(row["name"], f"{row['name']}-eth0") for row in roles.vms]
+        links += [(row["name"], nic(row["name"])) for row in lab.nodes("hypervisor")]
+        links += [(row["name"], nic(row["name"])) for row in roles.vms]
         self._captures: list[Tap] = open_taps(lab, links)
 
     # -- acting
@@ -88,7 +89,7 @@ class DemoLab:
         """The VXLAN packets on a hypervisor's underlay link, in one direction or both."""
         found = (
             encapsulated(each)
-            for each in self.on(f"{hypervisor}-eth0")
+            for each in self.on(nic(hypervisor))
             if direction in (None, each.direction)
         )
         return [packet for packet in found if packet is not None]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from vxlab.capture.decode import frame_line
 from vxlab.capture.packets import INBOUND, OUTBOUND
 from vxlab.demo.evidence import IS_AT, WHO_HAS, DemoLab, vlan_of
+from vxlab.topology.names import nic
 
 _PINGS = 3
 
@@ -63,7 +64,7 @@ def broadcast(demo: DemoLab) -> Iterator[str]:
     """The asker's ARP request reaches its VTEP on the VNI's VLAN or port."""
     roles = demo.roles
     asker = roles.asker
-    sent = demo.arp_frames(f"{asker['name']}-eth0", WHO_HAS, OUTBOUND)
+    sent = demo.arp_frames(nic(asker["name"]), WHO_HAS, OUTBOUND)
     verify(len(sent) == 1, f"{asker['name']} sent {len(sent)} ARP requests, not 1")
     yield f"{asker['name']} sends {sent[0].src} -> {sent[0].dst}: {frame_line(sent[0])}"
     vlans = [vlan_of(frame) for frame in demo.arp_frames(roles.port, WHO_HAS, INBOUND)]
@@ -92,7 +93,7 @@ def one_packet(demo: DemoLab) -> Iterator[str]:
         f"its source is {packet.source}, not {roles.sender['underlay']}",
     )
     verify(packet.vni == roles.vni, f"its VNI is {packet.vni}, not {roles.vni}")
-    yield f"one packet on {sender}-eth0, {len(packet.sighting.data)} bytes:"
+    yield f"one packet on {nic(sender)}, {len(packet.sighting.data)} bytes:"
     for name, value in packet.fields():
         yield f"  {name:<15}{value}"
 
@@ -107,9 +108,9 @@ def delivered(demo: DemoLab) -> Iterator[str]:
         got = len(demo.arp_packets(name, WHO_HAS, INBOUND))
         verify(got == expected, f"{name} received {got} copies, not {expected}")
         if row == roles.sender:
-            yield f"{name}-eth0 received 0 copies: {name} is the sender"
+            yield f"{nic(name)} received 0 copies: {name} is the sender"
         elif row in roles.members:
-            yield f"{name}-eth0 received {got} copy"
+            yield f"{nic(name)} received {got} copy"
         else:
             yield from _outsider(demo, name, got)
 
@@ -117,12 +118,12 @@ def delivered(demo: DemoLab) -> Iterator[str]:
 def _outsider(demo: DemoLab, hypervisor: str, copies: int) -> Iterator[str]:
     """An outsider received no copy; if the switches flooded it one, its VTEP learned nothing."""
     if not copies:
-        yield f"{hypervisor}-eth0 received 0 copies: {hypervisor} does not carry the VNI"
+        yield f"{nic(hypervisor)} received 0 copies: {hypervisor} does not carry the VNI"
         return
     vni = demo.roles.vni
     rows = [row for row in demo.ask(hypervisor, "fdb") if row["vni"] == vni]
     verify(not rows, f"{hypervisor} has {len(rows)} entries of VNI {vni}")
-    yield f"{hypervisor}-eth0 received 1 copy, since the switches flood it; {hypervisor} ignored it"
+    yield f"{nic(hypervisor)} received 1 copy, since the switches flood it; {hypervisor} ignored it"
 
 
 def learned(demo: DemoLab) -> Iterator[str]:
@@ -135,7 +136,7 @@ def learned(demo: DemoLab) -> Iterator[str]:
         if member != roles.sender:
             yield _learned_line(demo, member["name"], roles.asker["mac"], roles.sender["underlay"])
     for name in receivers:
-        got = len(demo.arp_frames(f"{name}-eth0", WHO_HAS, INBOUND))
+        got = len(demo.arp_frames(nic(name), WHO_HAS, INBOUND))
         verify(got == 1, f"{name} received the request {got} times, not once")
         yield f"{name} received the decapsulated ARP request"
 
@@ -151,7 +152,7 @@ def _learned_line(demo: DemoLab, hypervisor: str, mac: str, expected: str) -> st
 def _await_request(demo: DemoLab, vm: str) -> None:
     """The underlay has delivered the request, but a VTEP may still be decapsulating it."""
     missing = f"{vm} did not receive the request"
-    demo.await_seen(missing, lambda: bool(demo.arp_frames(f"{vm}-eth0", WHO_HAS, INBOUND)))
+    demo.await_seen(missing, lambda: bool(demo.arp_frames(nic(vm), WHO_HAS, INBOUND)))
 
 
 def answered(demo: DemoLab) -> Iterator[str]:
@@ -171,8 +172,8 @@ def answered(demo: DemoLab) -> Iterator[str]:
         name = row["name"]
         other = [each for each in demo.vxlan(name) if each.destination != roles.group]
         other += demo.arp_packets(name, IS_AT, INBOUND)
-        verify(not other, f"{name}-eth0 carried {len(other)} packets that are not for it")
-        yield f"{name}-eth0 carried no part of the reply"
+        verify(not other, f"{nic(name)} carried {len(other)} packets that are not for it")
+        yield f"{nic(name)} carried no part of the reply"
 
 
 def returned(demo: DemoLab) -> Iterator[str]:
@@ -181,7 +182,7 @@ def returned(demo: DemoLab) -> Iterator[str]:
     yield _learned_line(
         demo, roles.sender["name"], roles.answerer["mac"], roles.replier["underlay"]
     )
-    got = demo.arp_frames(f"{roles.asker['name']}-eth0", IS_AT, INBOUND)
+    got = demo.arp_frames(nic(roles.asker["name"]), IS_AT, INBOUND)
     verify(len(got) == 1, f"{roles.asker['name']} received {len(got)} replies, not 1")
     yield f"{roles.asker['name']} received: {frame_line(got[0])}"
 
@@ -201,14 +202,14 @@ def unicast_only(demo: DemoLab) -> Iterator[str]:
     )
     flooded = [each for each in fresh if each.destination == roles.group]
     verify(not flooded, f"{len(flooded)} packets went to {roles.group}")
-    link = f"{roles.sender['name']}-eth0"
+    link = nic(roles.sender["name"])
     yield f"{_PINGS} more pings: {len(fresh)} packets on {link}, all of them unicast"
     for member in roles.members:
         yield _flood_line(demo, member, after[member["name"]], mark)
     for row in roles.bystanders:
         late = demo.vxlan_since(mark, row["name"])
-        verify(not late, f"{row['name']}-eth0 carried {len(late)} packets")
-        yield f"{row['name']}-eth0 carried no VXLAN packet"
+        verify(not late, f"{nic(row['name'])} carried {len(late)} packets")
+        yield f"{nic(row['name'])} carried no VXLAN packet"
 
 
 def _flood_line(
@@ -220,7 +221,7 @@ def _flood_line(
     if sent is not None and received is not None:
         return f"{name}: flood counters unchanged at {sent} sent, {received} received"
     late = [each for each in demo.vxlan_since(mark, name) if each.destination == group]
-    verify(not late, f"{name}-eth0 carried {len(late)} packets to {group}")
+    verify(not late, f"{nic(name)} carried {len(late)} packets to {group}")
     return f"{name}: its link carried no packet to {group} (kind {member['vtep']} counts no floods)"
 
 
