@@ -1,6 +1,6 @@
 """The same random traffic through two VTEPs that differ only in their data path.
 
-Outcomes are compared batch by batch, tables and counters every few batches.
+Outcomes are compared after each batch, tables and counters after every ten batches.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.net.traffic import Traffic
-from vxlab.conformance.bench import Bench, Seen
 from vxlab.conformance.candidate import Candidate
+from vxlab.conformance.observation import Observation
 from vxlab.conformance.setups import Setup
+from vxlab.conformance.testbed import TestBed
 from vxlab.system import sandbox
 
 BATCH = 50
@@ -29,53 +30,57 @@ _ELSEWHERE = ("underlay_overrun", "udp_checksum")  # the data paths differ in wh
 def compare(setup: Setup, seed: int, frames: int) -> str:
     """Run the comparison in a sandbox; the result begins with "equal" if there is no difference."""
     with tempfile.TemporaryDirectory(prefix="vxlab-differential-") as name:
-        log, said = Path(name) / "log", Path(name) / "said"
+        log, result = Path(name) / "log", Path(name) / "result"
         log.touch()
         keeper, _ = sandbox.start(
             lambda: _main(setup, seed, frames, Path(name)), Path(name), False, log
         )
         os.waitpid(keeper, 0)
-        return said.read_text() if said.exists() else log.read_text()
+        return result.read_text() if result.exists() else log.read_text()
 
 
 def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
-    with _bench(setup, "ebpf", directory) as kernel, _bench(setup, "python", directory) as python:
+    with _bed(setup, "ebpf", directory) as kernel, _bed(setup, "python", directory) as python:
         difference = _first_difference(Traffic(seed, kernel), kernel, python, frames)
-        fast = sum(row["fast_path"] for row in kernel.ask("stats"))
-        slow = sum(row["fast_path"] for row in python.ask("stats"))
+        fast = sum(row["fast_path"] for row in kernel.control.ask("stats"))
+        slow = sum(row["fast_path"] for row in python.control.ask("stats"))
     equal = f"equal: {frames} frames, seed {seed}, fast {fast}, in Python {slow}"
-    (directory / "said").write_text(difference or equal)
+    (directory / "result").write_text(difference or equal)
     return 0
 
 
 @contextmanager
-def _bench(setup: Setup, datapath: str, directory: Path) -> Iterator[Bench]:
+def _bed(setup: Setup, datapath: str, directory: Path) -> Iterator[TestBed]:
     command = (sys.executable, "-m", "vtep", "--datapath", datapath)
-    bench = Bench(setup, Candidate(datapath, command), directory, lambda sighting: None)
+    bed = TestBed(setup, Candidate(datapath, command), directory, lambda sighting: None)
     try:
-        yield bench
+        yield bed
     finally:
-        bench.close()
+        bed.close()
 
 
-def _first_difference(traffic: Traffic, kernel: Bench, python: Bench, frames: int) -> str | None:
+def _first_difference(
+    traffic: Traffic, kernel: TestBed, python: TestBed, frames: int
+) -> str | None:
     for number in range(frames // BATCH):
         batch = traffic.batch(BATCH)
-        ways = [_outcome(bench.exchange(batch.port, batch.underlay)) for bench in (kernel, python)]
+        ways = [
+            _outcome(bed.traffic.exchange(batch.port, batch.underlay)) for bed in (kernel, python)
+        ]
         if ways[0] != ways[1]:
             side = "port" if batch.port else "underlay"
             return f"batch {number} ({side}): {_difference(ways[0], ways[1])}"
         if number % _TABLES_EVERY == 0:
             if traffic.random.random() < 0.2:
-                for bench in (kernel, python):
-                    bench.ask("flush")
-            states = [Counter(_state(bench)) for bench in (kernel, python)]
+                for bed in (kernel, python):
+                    bed.control.ask("flush")
+            states = [Counter(_state(bed)) for bed in (kernel, python)]
             if states[0] != states[1]:
                 return f"after batch {number}: {_difference(*states)}"
     return None
 
 
-def _outcome(seen: Seen) -> Counter[Any]:
+def _outcome(seen: Observation) -> Counter[Any]:
     """All output at both sides in any order: flows may overtake each other."""
     out: Counter[Any] = Counter(("port", frame.hex()) for frame in seen.port)
     for packet in seen.tunnel:
@@ -84,11 +89,11 @@ def _outcome(seen: Seen) -> Counter[Any]:
     return out
 
 
-def _state(bench: Bench) -> Iterator[Any]:
-    for row in bench.ask("fdb"):
+def _state(bed: TestBed) -> Iterator[Any]:
+    for row in bed.control.ask("fdb"):
         yield tuple((key, value) for key, value in row.items() if key != "age_s")
-    for row in bench.ask("stats"):
-        yield repr(_comparable(row, fenced=row["vni"] == bench.segments[0].vni))
+    for row in bed.control.ask("stats"):
+        yield repr(_comparable(row, fenced=row["vni"] == bed.segments[0].vni))
 
 
 def _comparable(row: dict[str, Any], fenced: bool) -> dict[str, Any]:

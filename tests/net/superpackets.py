@@ -32,8 +32,8 @@ from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
 from vtep.wire import ones_sum
 from vxlab.capture.packets import INBOUND, Tap
-from vxlab.conformance.wiring import run
 from vxlab.system import sandbox
+from vxlab.system.commands import run
 
 VNI, PORT, MTU = 10, 4789, 1500
 _BURSTS, _LONGEST_BURST = 3, 70

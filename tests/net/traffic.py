@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from vxlab.conformance import frames
-from vxlab.conformance.bench import Bench
+from vxlab.conformance.testbed import TestBed
 
 STRANGER4, STRANGER6 = "192.0.2.77", "2001:db8::77"  # a VTEP nobody has heard of
 UNKNOWN_VNI = 4_242
@@ -32,14 +32,14 @@ class Batch(NamedTuple):
 class Traffic:
     """Batches of frames or packets, the same ones for the same seed."""
 
-    def __init__(self, seed: int, bench: Bench) -> None:
-        """bench: names the addresses; every bench of the same setup will take the traffic."""
+    def __init__(self, seed: int, bed: TestBed) -> None:
+        """bed: gives the addresses; the traffic fits every test bed of the same setup."""
         self.random = Random(seed)
-        self._bench = bench
-        self._stranger = STRANGER6 if bench.setup.ipv6 else STRANGER4
+        self._bed = bed
+        self._stranger = STRANGER6 if bed.setup.ipv6 else STRANGER4
         stations = [f"02:aa:00:00:00:{number:02x}" for number in range(_STATIONS)]
         self._homes = {
-            station: None if number % 2 else bench.remotes[number // 2 % len(bench.remotes)]
+            station: None if number % 2 else bed.remotes[number // 2 % len(bed.remotes)]
             for number, station in enumerate(stations)
         }
 
@@ -68,7 +68,7 @@ class Traffic:
     # -- from VMs
 
     def _frame_of_vm(self, sources: list[str], destinations: list[str]) -> bytes:
-        vlan = self.random.choice([segment.vlan for segment in self._bench.segments])
+        vlan = self.random.choice([segment.vlan for segment in self._bed.segments])
         made = self._inner(sources, destinations)
         if self.random.random() < 0.05:
             made = frames.tagged(made, 7)  # a tag of the VM's own, within
@@ -108,15 +108,15 @@ class Traffic:
     def _place(self, source: str) -> str:
         home = self._homes[source]
         if home is None or self.random.random() < _MOVES:
-            return self.random.choice((*self._bench.remotes, self._stranger))
+            return self.random.choice((*self._bed.remotes, self._stranger))
         return home
 
     def _packet(self, places: dict[str, str], destinations: list[str]) -> bytes:
         source = self.random.choice(list(places))
         inner = self._inner([source], destinations)
-        segment = self.random.choice(self._bench.segments)
+        segment = self.random.choice(self._bed.segments)
         to = segment.group if self.random.random() < 0.2 else None
-        outer = self._bench.outer(
+        outer = self._bed.packets.outer(
             to=to,
             source=places[source],
             source_port=self.random.randrange(1, 65536),

@@ -140,18 +140,18 @@ def event_line(event: dict[str, Any]) -> str:
 @click.command()
 @click.argument("topology", default="three_vteps")
 @set_option
-@click.option("--json", "json_", is_flag=True, help="The steps as one JSON document.")
-@click.option("-w", "--write", metavar="FILE", help="Keep the packets of the scene as a pcapng.")
+@click.option("--json", "json_", is_flag=True, help="Print the steps as one JSON document.")
+@click.option("-w", "--write", metavar="FILE", help="Write all captured packets to a pcapng file.")
 def demo(topology: str, settings: tuple[str, ...], json_: bool, write: str | None) -> None:
-    """Play the scene in eight steps, with evidence.
+    """Show VXLAN flood and learn in eight steps, with evidence.
 
-    A lab of its own comes up, each step is proved by what was seen on the wire, and the lab goes.
-    Exit 1 if a step is not true.
+    Starts a lab of its own, verifies each step by captured packets and the VTEPs' tables, and
+    takes the lab down. Exit status 1 if a step fails.
     """
     # lazy: Scapy, as above
-    from vxlab.demo.play import play
+    from vxlab.demo.run import run_demo
 
-    sys.exit(play(topology, parse_settings(settings), json_, write))
+    sys.exit(run_demo(topology, parse_settings(settings), json_, write))
 
 
 WATCH_COMMANDS: list[click.Command] = [capture, events, demo]

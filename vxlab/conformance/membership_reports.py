@@ -1,4 +1,4 @@
-"""IGMP and MLD reports, as an observer on the underlay reads them."""
+"""Parses the IGMP and MLD reports among packets of the underlay."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _INCLUDE = (1, 3)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a host says of its membership in one group."""
+class MembershipReport:
+    """One host joins or leaves one group."""
 
     group: str
     joins: bool
-    sources: int  # how many it names
-    words: str
+    sources: int  # how many source addresses the report lists
+    text: str  # for people
 
 
-def reports(packets: Iterable[bytes]) -> list[Report]:
+def reports(packets: Iterable[bytes]) -> list[MembershipReport]:
     """All reports in packets of the underlay, oldest first."""
     return [report for packet in packets for report in _of(untagged(packet))]
 
 
-def _of(plain: bytes) -> Iterator[Report]:
+def _of(plain: bytes) -> Iterator[MembershipReport]:
     if plain[12:14] == b"\x08\x00" and plain[23:24] == bytes((_IGMP,)):
         yield from _igmp(plain[14 + (plain[14] & 0x0F) * 4 :])
     elif (
@@ -40,35 +40,35 @@ def _of(plain: bytes) -> Iterator[Report]:
         yield from _mld(plain[54 + 8 :])  # behind the hop-by-hop header with its router alert
 
 
-def _igmp(message: bytes) -> Iterator[Report]:
+def _igmp(message: bytes) -> Iterator[MembershipReport]:
     kind = message[0] if len(message) >= 8 else None
     if kind in (_V2_REPORT, _V2_LEAVE):
         group = str(ipaddress.ip_address(message[4:8]))
-        words = "IGMPv2 report" if kind == _V2_REPORT else "IGMPv2 leave"
-        yield Report(group, kind == _V2_REPORT, 0, words)
+        text = "IGMPv2 report" if kind == _V2_REPORT else "IGMPv2 leave"
+        yield MembershipReport(group, kind == _V2_REPORT, 0, text)
     elif kind == _V3_REPORT:
         yield from _records(message, 4, "IGMPv3")
 
 
-def _mld(message: bytes) -> Iterator[Report]:
+def _mld(message: bytes) -> Iterator[MembershipReport]:
     kind = message[0] if len(message) >= 8 else None
     if kind in (_MLD1_REPORT, _MLD1_DONE):
         group = str(ipaddress.ip_address(message[8:24]))
-        yield Report(group, kind == _MLD1_REPORT, 0, f"MLDv1 type {kind}")
+        yield MembershipReport(group, kind == _MLD1_REPORT, 0, f"MLDv1 type {kind}")
     elif kind == _MLD2_REPORT:
         yield from _records(message, 16, "MLDv2")
 
 
-def _records(message: bytes, size: int, name: str) -> Iterator[Report]:
+def _records(message: bytes, size: int, name: str) -> Iterator[MembershipReport]:
     """Group records: type, length of auxiliary data, number of sources, group, sources."""
     at = 8
     for _ in range(int.from_bytes(message[6:8], "big")):
         if at + 4 + size > len(message):
-            return  # it promises more than it has
+            return  # the record is cut off
         kind, auxiliary = message[at], message[at + 1]
         sources = int.from_bytes(message[at + 2 : at + 4], "big")
         group = str(ipaddress.ip_address(message[at + 4 : at + 4 + size]))
         joins = kind in _EXCLUDE or (kind in _INCLUDE and sources > 0)
-        words = f"{name} record of type {kind} with {sources} sources"
-        yield Report(group, joins, sources, words)
+        text = f"{name} record of type {kind} with {sources} sources"
+        yield MembershipReport(group, joins, sources, text)
         at += 4 + size + sources * size + auxiliary * 4

@@ -10,24 +10,24 @@ from vtep.constants import VXLAN_PORT
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 
 
-def test_the_eight_steps() -> None:
+def test_flood_and_learn() -> None:
     fabric = Fabric(3)
-    one_each_joins_the_group(fabric)
+    step_1_each_joins_the_group(fabric)
     request = frames.arp_request()
-    two_and_three_a_broadcast_is_one_packet_to_the_group(fabric, request)
-    four_and_five_the_others_learn_and_hand_it_over(fabric, request)
+    steps_2_and_3_a_broadcast_is_one_packet_to_the_group(fabric, request)
+    steps_4_and_5_the_others_learn_and_deliver(fabric, request)
     reply = frames.arp_reply()
-    six_the_reply_is_one_unicast_packet(fabric, reply)
-    seven_the_asker_learns_and_gets_its_reply(fabric, reply)
-    eight_from_here_on_all_is_unicast(fabric)
+    step_6_the_reply_is_one_unicast_packet(fabric, reply)
+    step_7_the_first_vtep_learns_and_delivers(fabric, reply)
+    step_8_all_further_packets_are_unicast(fabric)
 
 
-def one_each_joins_the_group(fabric: Fabric) -> None:
+def step_1_each_joins_the_group(fabric: Fabric) -> None:
     fabric.carry(VNI, GROUP, VLAN)
     assert fabric.members == {GROUP: {1, 2, 3}}
 
 
-def two_and_three_a_broadcast_is_one_packet_to_the_group(fabric: Fabric, request: bytes) -> None:
+def steps_2_and_3_a_broadcast_is_one_packet_to_the_group(fabric: Fabric, request: bytes) -> None:
     fabric.send(1, request, vlan=VLAN)
     assert len(fabric.wire) == 1
     sent = fabric.wire[0]
@@ -38,7 +38,7 @@ def two_and_three_a_broadcast_is_one_packet_to_the_group(fabric: Fabric, request
     assert fabric.decisions(1) == ["joined vni_added", "learned local", "flooded broadcast"]
 
 
-def four_and_five_the_others_learn_and_hand_it_over(fabric: Fabric, request: bytes) -> None:
+def steps_4_and_5_the_others_learn_and_deliver(fabric: Fabric, request: bytes) -> None:
     fabric.deliver()
     assert fabric.handed == [Handed(2, VNI, VLAN, request), Handed(3, VNI, VLAN, request)]
     assert fabric.remote(2, A) == fabric.remote(3, A) == HV1
@@ -47,7 +47,7 @@ def four_and_five_the_others_learn_and_hand_it_over(fabric: Fabric, request: byt
     )
 
 
-def six_the_reply_is_one_unicast_packet(fabric: Fabric, reply: bytes) -> None:
+def step_6_the_reply_is_one_unicast_packet(fabric: Fabric, reply: bytes) -> None:
     fabric.send(2, reply)
     assert len(fabric.wire) == 2
     sent = fabric.wire[1]
@@ -55,7 +55,7 @@ def six_the_reply_is_one_unicast_packet(fabric: Fabric, reply: bytes) -> None:
     assert fabric.decisions(2)[3:] == ["learned local", "sent known_unicast"]
 
 
-def seven_the_asker_learns_and_gets_its_reply(fabric: Fabric, reply: bytes) -> None:
+def step_7_the_first_vtep_learns_and_delivers(fabric: Fabric, reply: bytes) -> None:
     fabric.deliver()
     assert fabric.remote(1, B) == HV2
     assert fabric.handed[2:] == [Handed(1, VNI, VLAN, reply)]
@@ -63,7 +63,7 @@ def seven_the_asker_learns_and_gets_its_reply(fabric: Fabric, reply: bytes) -> N
     assert fabric.row(3, B) is None, "VTEP 3 has seen nothing of the reply"
 
 
-def eight_from_here_on_all_is_unicast(fabric: Fabric) -> None:
+def step_8_all_further_packets_are_unicast(fabric: Fabric) -> None:
     before = len(fabric.wire)
     for number in range(10):
         fabric.exchange(1, frames.echo(A, B, size=number))
@@ -73,4 +73,4 @@ def eight_from_here_on_all_is_unicast(fabric: Fabric) -> None:
     flooded = [core.segments.by_vni[VNI].counters.as_json() for core in fabric.cores.values()]
     assert [each["encapsulated"]["flood"]["packets"] for each in flooded] == [1, 0, 0]
     assert all(not fabric.drops(vtep) for vtep in fabric.cores)
-    assert len(fabric.decisions(3)) == 3, "VTEP 3 heard the request, and nothing since"
+    assert len(fabric.decisions(3)) == 3, "VTEP 3 received the request, and nothing after it"
