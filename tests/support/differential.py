@@ -51,7 +51,7 @@ def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
 @contextmanager
 def _bench(setup: Setup, datapath: str, directory: Path) -> Iterator[Bench]:
     command = (sys.executable, "-m", "vtep", "--datapath", datapath)
-    bench = Bench(setup, Candidate(datapath, command), directory, lambda sighting: None)
+    bench = Bench(setup, Candidate(datapath, command), directory, lambda captured: None)
     try:
         yield bench
     finally:

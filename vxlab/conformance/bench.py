@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vxlab.capture.packets import OUTBOUND, Sighting, Tap
+from vxlab.capture.packets import OUTBOUND, Capture, CapturedPacket
 from vxlab.conformance import frames
 from vxlab.conformance.answers import answer
 from vxlab.conformance.candidate import Candidate
@@ -86,7 +86,7 @@ class Bench:
 
     def __init__(
         self, setup: Setup, candidate: Candidate, directory: Path,
-        watch: Callable[[Sighting], None],
+        watch: Callable[[CapturedPacket], None],
     ) -> None:  # fmt: skip
         """Start the VTEP and wait until it forwards; DidNotStart says why it does not.
 
@@ -223,9 +223,9 @@ class Bench:
         else:
             raise Hidden("each segment has an untagged port of its own: there is no other VLAN")
 
-    def _send(self, tap: Tap, data: bytes) -> None:
-        tap.send(data)  # a tap does not see what it sends itself
-        self._watch(Sighting(time.time_ns(), tap.node, tap.interface, OUTBOUND, data))
+    def _send(self, capture: Capture, data: bytes) -> None:
+        capture.send(data)  # a capture does not see what it sends itself
+        self._watch(CapturedPacket(time.time_ns(), capture.node, capture.interface, OUTBOUND, data))
 
     def listen(self, seconds: float, until: Callable[[Seen], object] | None = None) -> Seen:
         """Collect for a time, or until something is seen; for what the VTEP does by itself."""
@@ -236,24 +236,26 @@ class Bench:
     def _collect(self, seconds: float, done: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + seconds
         poller = select.poll()
-        taps = {tap.socket.fileno(): tap for tap in (*self.wires.vms, self.wires.underlay)}
-        for fd in taps:
+        captures = {
+            capture.socket.fileno(): capture for capture in (*self.wires.vms, self.wires.underlay)
+        }
+        for fd in captures:
             poller.register(fd, select.POLLIN)
         while not done():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             for fd, _ in poller.poll(left * 1000):
-                self._read(taps[fd])
+                self._read(captures[fd])
         return True
 
-    def _read(self, tap: Tap) -> None:
-        for sighting in tap.read():
-            self._watch(sighting)
-            if tap is self.wires.underlay:
-                self._take_packet(sighting.data)
+    def _read(self, capture: Capture) -> None:
+        for captured in capture.read():
+            self._watch(captured)
+            if capture is self.wires.underlay:
+                self._take_packet(captured.data)
             else:
-                self._take_frame(sighting.data, self.wires.vms.index(tap))
+                self._take_frame(captured.data, self.wires.vms.index(capture))
 
     def _take_frame(self, frame: bytes, port: int) -> None:
         if self._is_fence(frame, _FENCE_IN) or _is_noise(frame):

@@ -11,7 +11,7 @@ import itertools
 import subprocess
 from pathlib import Path
 
-from vxlab.capture.packets import Tap
+from vxlab.capture.packets import Capture
 from vxlab.conformance.setups import (
     OTHER_OWN4,
     OWN4,
@@ -93,8 +93,8 @@ class Wires:
         }
         run("sh", "-euc", _MAKE.format_map(words))
         # The bench listens before the VTEP's ends come up, so that it misses no report.
-        self.vms = [Tap("bench", vm) for vm in vms]
-        self.underlay = Tap("bench", self._links[-1])
+        self.vms = [Capture("bench", vm) for vm in vms]
+        self.underlay = Capture("bench", self._links[-1])
         parts = [_INSIDE, _TAG if setup.vlan else "", _SIX if setup.ipv6 else _FOUR]
         run(*self.inside("sh", "-euc", "".join(parts).format_map(words)))
         self.own_mac = OWN_MAC
@@ -105,8 +105,8 @@ class Wires:
 
     def close(self) -> None:
         """Take all away again."""
-        for tap in (*self.vms, self.underlay):
-            tap.socket.close()
+        for capture in (*self.vms, self.underlay):
+            capture.socket.close()
         for link in self._links:
             subprocess.run(["ip", "link", "del", link], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)

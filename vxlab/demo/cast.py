@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vxlab.capture.packets import Tap
+from vxlab.capture.packets import Capture
 from vxlab.errors import UsageError
-from vxlab.lab.captures import open_taps
+from vxlab.lab.captures import open_captures
 from vxlab.lab.handle import Lab
 from vxlab.topology.families import family_of
 
@@ -77,10 +77,10 @@ def choose(lab: Lab) -> Cast:
     raise UsageError(f"{lab.state['topology']}: the scene needs a VNI with VMs on two hypervisors")
 
 
-def tap(lab: Lab, cast: Cast) -> list[Tap]:
-    """Taps on all underlay links, the asker's trunk, and the NICs of the VNI's VMs."""
+def capture(lab: Lab, cast: Cast) -> list[Capture]:
+    """Captures on all underlay links, the asker's trunk, and the NICs of the VNI's VMs."""
     trunk = f"{cast.sender['name']}-trunk"
     targets: list[tuple[str, str | None]] = [(cast.sender["name"], trunk)]
     targets += [(row["name"], f"{row['name']}-eth0") for row in lab.nodes("hypervisor")]
     targets += [(row["name"], f"{row['name']}-eth0") for row in cast.vms]
-    return open_taps(lab, targets)
+    return open_captures(lab, targets)

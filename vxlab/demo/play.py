@@ -8,7 +8,7 @@ from typing import Any
 
 from vxlab.capture.pcapng import save
 from vxlab.console import Progress, as_json
-from vxlab.demo.cast import choose, tap
+from vxlab.demo.cast import capture, choose
 from vxlab.demo.stage import Stage
 from vxlab.demo.steps import STEPS, Step, Untrue
 from vxlab.demo.tell import Teller
@@ -34,7 +34,7 @@ def play(topology: str, settings: dict[str, str], json_: bool, write: str | None
 
 def _play_in(lab: Lab, teller: Teller, json_: bool, write: str | None) -> int:
     cast = choose(lab)
-    stage = Stage(lab, cast, tap(lab, cast))
+    stage = Stage(lab, cast, capture(lab, cast))
     teller.introduce(lab, cast)
     results = _prove_all(stage, teller)
     if write:

@@ -1,4 +1,4 @@
-"""The stage: a lab with taps on its links; the scene acts here and looks here."""
+"""The stage: a lab with captures on its links; the scene acts here and looks here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from vxlab.capture.decode import Encapsulated, encapsulated
-from vxlab.capture.packets import Sighting, Tap, drain
+from vxlab.capture.packets import Capture, CapturedPacket, drain
 from vxlab.control import rpc
 from vxlab.demo.cast import Cast
 from vxlab.lab.groups import snooped_by_group
@@ -21,13 +21,13 @@ WHO_HAS, IS_AT = 1, 2  # ARP operations, RFC 826
 
 
 class Stage:
-    """Acts in a lab and keeps everything its taps see."""
+    """Acts in a lab and keeps everything its captures see."""
 
-    def __init__(self, lab: Lab, cast: Cast, taps: list[Tap]) -> None:
+    def __init__(self, lab: Lab, cast: Cast, captures: list[Capture]) -> None:
         self.lab = lab
         self.cast = cast
-        self._taps = taps
-        self.seen: list[Sighting] = []
+        self._captures = captures
+        self.seen: list[CapturedPacket] = []
 
     # -- acting
 
@@ -54,8 +54,8 @@ class Stage:
     # -- looking
 
     def look(self) -> None:
-        """Take in what waits at the taps."""
-        self.seen += drain(self._taps)
+        """Take in what waits at the captures."""
+        self.seen += drain(self._captures)
 
     def await_seen(self, what: str, found: Callable[[], bool]) -> None:
         """Look until `found` is true; LabError names what was missing."""
@@ -66,7 +66,7 @@ class Stage:
 
         await_condition(unmet, "captured")
 
-    def on(self, interface: str) -> Iterator[Sighting]:
+    def on(self, interface: str) -> Iterator[CapturedPacket]:
         """What an interface carried."""
         return (s for s in self.seen if s.interface == interface)
 
@@ -80,9 +80,9 @@ class Stage:
         return [packet for packet in found if packet is not None]
 
     def vxlan_since(self, mark: int, hypervisor: str) -> list[Encapsulated]:
-        """The VXLAN packets on a hypervisor's underlay link after the first `mark` sightings."""
+        """The VXLAN packets on a hypervisor's underlay link after the first `mark` ones."""
         late = self.seen[mark:]
-        return [packet for packet in self.vxlan(hypervisor) if packet.sighting in late]
+        return [packet for packet in self.vxlan(hypervisor) if packet.captured in late]
 
     def snooped(self) -> dict[str, list[str]]:
         """Per underlay switch, the neighbours it sends the scene's group to."""

@@ -1,6 +1,6 @@
 """The eight steps, in order. Each looks at the stage and answers with evidence, or what is untrue.
 
-Steps 2 to 7 look at one ARP exchange, already over when they are asked: the taps kept every packet.
+Steps 2 to 7 look at one ARP exchange. It is over when they run; the captures have its packets.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def one_packet(stage: Stage) -> Iterator[str]:
     hold(packet.destination == cast.group, f"it went to {packet.destination}, not to {cast.group}")
     hold(packet.source == cast.sender["underlay"], f"it came from {packet.source}")
     hold(packet.vni == cast.vni, f"it bears VNI {packet.vni}, not {cast.vni}")
-    yield f"one packet on {cast.sender['name']}-eth0, {len(packet.sighting.data)} bytes:"
+    yield f"one packet on {cast.sender['name']}-eth0, {len(packet.captured.data)} bytes:"
     for name, value in packet.fields():
         yield f"  {name:<15}{value}"
 
