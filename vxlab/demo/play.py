@@ -13,23 +13,30 @@ from vxlab.demo.stage import Stage
 from vxlab.demo.steps import STEPS, Step, Untrue
 from vxlab.demo.tell import Teller
 from vxlab.errors import LabError
-from vxlab.lab.bringup import bring_up
+from vxlab.lab.bringup import bring_up, ended_by_signals
 from vxlab.lab.handle import Lab
 from vxlab.topology import registry
+from vxlab.topology.overlay import OverlayTopo
 
 
 def play(topology: str, settings: dict[str, str], json_: bool, write: str | None) -> int:
     """Play the scene in a lab of its own; 0 if every step is true, else 1."""
     topo = registry.build(topology, settings)
+    with ended_by_signals():
+        lab = _bring_up(topology, topo, settings)
+        try:
+            return _play_in(lab, Teller(quiet=json_), json_, write)
+        finally:
+            lab.end()
+
+
+def _bring_up(topology: str, topo: OverlayTopo, settings: dict[str, str]) -> Lab:
     progress = Progress("the lab comes up:")
     try:
         lab, _ = bring_up(topology, topo, settings, f"demo-{os.getpid()}", "held", progress)
     finally:
         progress.done()
-    try:
-        return _play_in(lab, Teller(quiet=json_), json_, write)
-    finally:
-        lab.end()
+    return lab
 
 
 def _play_in(lab: Lab, teller: Teller, json_: bool, write: str | None) -> int:

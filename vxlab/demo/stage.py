@@ -32,9 +32,9 @@ class Stage:
     # -- acting
 
     def run(self, node: str, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in a node."""
+        """Run a command in a node; its errors, and those of vxlab, go to stderr."""
         vxlab = [sys.executable, "-m", "vxlab", "exec", "--lab", self.lab.name, node, "--"]
-        return subprocess.run([*vxlab, *command], capture_output=True, text=True)
+        return subprocess.run([*vxlab, *command], stdout=subprocess.PIPE, text=True)
 
     def ping(self, count: int) -> bool:
         """The asker pings the answerer; whether all came back."""
