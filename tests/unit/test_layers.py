@@ -38,8 +38,10 @@ WORDS_FOR_TOPOLOGIES = ("vtep.constants", "vtep.config", "vtep.wire", "vtep.ethe
 PURE = (
     *("vtep.constants", "vtep.wire", "vtep.ethernet", "vtep.drops", "vtep.effects", "vtep.options"),
     *("vtep.fdb", "vtep.segments", "vtep.core"),
-    *("controller.membership", "controller.igmp", "controller.mld", "controller.protocols"),
-    *("controller.switching", "controller.snooping", "controller.pipeline"),
+    *("controller.constants", "controller.flows", "controller.membership", "controller.igmp"),
+    *("controller.mld", "controller.protocols", "controller.links", "controller.switching"),
+    *("controller.snooping", "controller.tables", "controller.underlay"),
+    *("controller.reconciliation", "controller.pipeline", "controller.views"),
 )
 OUTSIDE_WORLD = ("socket", "select", "selectors", "time", "os", "subprocess", "threading", "fcntl")
 ADDRESS_TEXT = {
