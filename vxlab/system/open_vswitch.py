@@ -84,7 +84,8 @@ class OpenVSwitch:
                 env={**os.environ, **environment(self.directory)},
             )
         except FileNotFoundError:
-            raise LabError(f"{command[0]}: not installed; `make setup` installs it") from None
+            fix = "`vxlab doctor` shows the command that installs it"
+            raise LabError(f"{command[0]}: not installed; {fix}") from None
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise LabError(f"{command[0]}: {reason} (logs: {self.directory.log('x').parent})")
