@@ -232,4 +232,7 @@ def test_a_step_that_hangs_ends_with_an_error_that_names_it(tmp_path: Path) -> N
         env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
         timeout=60,
     )
-    assert_failed_in_one_line(done, f"lab {NAME}: the step 'start Open vSwitch' did not end within")
+    step = f"lab {NAME}: the step 'start Open vSwitch' did not end within"
+    assert_failed_in_one_line(done, step, "(logs: ")
+    dead = vxlab("fdb", "--lab", NAME)
+    assert f"its start failed: {step}" in dead.stderr

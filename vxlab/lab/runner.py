@@ -138,7 +138,9 @@ class LabRunner:
         steps = self.steps()
         for number, (name, step) in enumerate(steps, start=1):
             self._report(step=name, number=number, of=len(steps))
-            with time_limit(self._step_limit_s(), f"lab {self.directory.name}: the step '{name}'"):
+            what = f"lab {self.directory.name}: the step '{name}'"
+            hint = f" (logs: {self.directory.log('lab').parent})"
+            with time_limit(self._step_limit_s(), what, hint):
                 step()
 
     def _step_limit_s(self) -> float:
