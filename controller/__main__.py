@@ -159,7 +159,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def _run(options: argparse.Namespace) -> int:
     os.environ[VARIABLE] = options.framework or ""
     app = import_module("controller.app")  # imports the framework, and patches sockets with it
-    # Signals arrive through a socket, since the main thread waits in a system call of eventlet.
+    # The main thread waits on a socket: the interpreter writes the number of each signal to it, and
+    # a failure of the worker writes 0. This works with threads and with eventlet's green threads.
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -174,8 +175,8 @@ def _run(options: argparse.Namespace) -> int:
     control = ControlSocket(options.control, running.commands()) if options.control else None
     if control is not None:
         threading.Thread(target=control.serve, daemon=True).start()
-    used = app.FRAMEWORK
-    logging.info("listening on %s:%d, framework %s %s", host, port, used.name, used.version)
+    used = (app.FRAMEWORK.name, app.FRAMEWORK_VERSION)
+    logging.info("listening on %s:%d, framework %s %s", host, port, *used)
     signalled = receiver.recv(1)  # the number of the signal, or 0 after an internal error
     if control is not None:
         control.close()

@@ -36,6 +36,7 @@ _handler = FRAMEWORK.module("controller.handler")
 _ofp_handler = FRAMEWORK.module("controller.ofp_handler")
 _hub = FRAMEWORK.module("lib.hub")
 _ofproto = FRAMEWORK.module("ofproto.ofproto_v1_3")
+FRAMEWORK_VERSION = FRAMEWORK.version
 _App: Any = getattr(_app_manager, FRAMEWORK.app_class)
 
 LOG = logging.getLogger("controller")
@@ -103,7 +104,7 @@ class Controller(_App):
         return {
             "ready": True,
             "framework": FRAMEWORK.name,
-            "framework_version": FRAMEWORK.version,
+            "framework_version": FRAMEWORK_VERSION,
             "switches": sorted(self._ready),
         }
 

@@ -17,7 +17,7 @@ Prefix = tuple[str, str]  # IP address and mask, both in their canonical text
 
 
 class Kind(IntEnum):
-    """What a flow is for. The flow's cookie holds it, so that a restarted controller can tell."""
+    """What a flow is for; part of the cookie, by which a restarted controller knows its flows."""
 
     BASE = 1
     HOST_SOURCE = 2

@@ -45,7 +45,7 @@ _V3_QUERY_LENGTH = 12  # RFC 3376 7.1: a query this long or longer is version 3
 _V1_RESPONSE_S = 10.0  # RFC 2236 section 4: IGMPv1 hosts answer within 10 s
 _ROUTER_ALERT = bytes.fromhex("94040000")  # RFC 2113
 _ALL_IGMPV3_ROUTERS = "224.0.0.22"  # RFC 3376 4.2.14
-_ALL_ROUTERS = "224.0.0.2"  # RFC 2236 section 3.2: destination of leaves
+_ALL_ROUTERS = "224.0.0.2"  # RFC 2236 section 3: destination of leaves
 _TOS_INTERNETWORK_CONTROL = 0xC0  # RFC 3376 4
 
 

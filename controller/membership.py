@@ -151,7 +151,7 @@ def decode_time(code: int, mantissa: int = _QQIC_MANTISSA) -> int:
 
 
 def encode_time(value: int, mantissa: int = _QQIC_MANTISSA) -> int:
-    """The largest code whose value is at most `value`; at least 1, since IGMPv1 is read from 0."""
+    """The largest code whose value is at most `value`; at least 1: IGMP code 0 means IGMPv1."""
     is_float = 1 << (mantissa + 3)
     if value < is_float:
         return max(value, 1)

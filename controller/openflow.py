@@ -37,6 +37,7 @@ def _packet_out(datapath: Any, effect: SendFrame) -> Any:
     return parser.OFPPacketOut(
         datapath=datapath,
         buffer_id=ofproto.OFP_NO_BUFFER,
+        # The frame has no ingress port. A switch does not output a frame to its ingress port.
         in_port=ofproto.OFPP_CONTROLLER,
         actions=[parser.OFPActionOutput(port) for port in effect.ports],
         data=effect.frame,
@@ -56,6 +57,7 @@ def _flow_mod(datapath: Any, flow: Flow, command: str) -> Any:
         idle_timeout=flow.idle_timeout_s,
         # Without this flag the switch removes an idle flow silently.
         flags=ofproto.OFPFF_SEND_FLOW_REM if flow.notify else 0,
+        # For deletion: select flows by the match alone, not by their outputs.
         out_port=ofproto.OFPP_ANY,
         out_group=ofproto.OFPG_ANY,
         buffer_id=ofproto.OFP_NO_BUFFER,
@@ -85,6 +87,7 @@ def match_fields(match: Match) -> dict[str, Any]:
         if masked is not None:
             address, mask = masked
             text = mac_text(address)
+            # An exact mask is left out, as switches do when they report their flows.
             fields[name] = text if mask == EXACT_MAC else (text, mac_text(mask))
     for name, exact in _EXACT_IP.items():
         prefix = getattr(match, name)

@@ -54,10 +54,8 @@ IGMP = Protocol(
     eth_type=ETHERTYPE_IPV4,
     messages=(Match(eth_type=ETHERTYPE_IPV4, ip_proto=IP_PROTO_IGMP),),
     groups=("224.0.0.0", "240.0.0.0"),
-    flooded=(
-        "224.0.0.0",
-        "255.255.255.0",
-    ),  # RFC 4541 2.1.2 point 2: hosts do not report all of them
+    # RFC 4541 2.1.2 point 2: hosts do not report all of these groups.
+    flooded=("224.0.0.0", "255.255.255.0"),
     forbidden=None,
     unspecified=UNSPECIFIED_IPV4,
     proxy_source=IGMP_PROXY_SOURCE,

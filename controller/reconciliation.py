@@ -41,6 +41,7 @@ class Reconciliation:
         effects: list[Effect] = []
         installed = self._installed[dpid]
         for flow in flows:
+            # The key does not contain outputs and timeouts: compare the whole flow.
             if installed.get(flow.key) != flow:
                 installed[flow.key] = flow
                 effects.append(SetFlow(dpid, flow))
@@ -56,10 +57,10 @@ class Reconciliation:
 
         Additions come before deletions, so that no frame meets a table without its flow.
         """
-        wanted = self._wanted(dpid)
-        keys = {flow.key for flow in wanted}
+        desired = self._desired(dpid)
+        keys = {flow.key for flow in desired}
         stale = [flow for key, flow in self._installed[dpid].items() if key not in keys]
-        return self.install(dpid, wanted) + self.remove(dpid, stale)
+        return self.install(dpid, desired) + self.remove(dpid, stale)
 
     def sync_multicast(self) -> list[Effect]:
         """Bring router and group flows of all connected switches up to date.
@@ -85,14 +86,14 @@ class Reconciliation:
             effects += self.install(dpid, [flow]) if has_members else self.remove(dpid, [flow])
         return effects
 
-    def _wanted(self, dpid: int) -> list[Flow]:
+    def _desired(self, dpid: int) -> list[Flow]:
         """All flows that a switch should have."""
-        wanted = tables.base_flows() + self._routers_flows(dpid)
+        desired = tables.base_flows() + self._routers_flows(dpid)
         for mac, number in self._underlay.switching.hosts(dpid):
-            wanted += tables.host_flows(mac, number)
+            desired += tables.host_flows(mac, number)
         for group in self._underlay.groups():
-            wanted.append(tables.group_flow(group, self._underlay.group_ports(dpid, group)))
-        return wanted
+            desired.append(tables.group_flow(group, self._underlay.group_ports(dpid, group)))
+        return desired
 
     def _routers_flows(self, dpid: int) -> list[Flow]:
         return [

@@ -54,9 +54,10 @@ LAST_MEMBER_TIME_S = LAST_MEMBER_COUNT * LAST_MEMBER_INTERVAL_S
 SHORTEST_RESPONSE_S = (
     0.1  # a query may ask for a response within 0 s; it still needs time to arrive
 )
-STARTUP_RESPONSE_S = 0.5
-STARTUP_REPEAT_S = 1.0
+STARTUP_RESPONSE_S = 0.5  # short: members at a new port get no data before their report
+STARTUP_REPEAT_S = 1.0  # the first query or its answers can be lost while a port comes up
 
+# Sources are not distinguished, so INCLUDE and ALLOW join if they have any source at all.
 _JOINS = {RecordType.MODE_IS_EXCLUDE, RecordType.CHANGE_TO_EXCLUDE}
 _JOINS_WITH_SOURCES = {
     RecordType.MODE_IS_INCLUDE,
@@ -85,6 +86,7 @@ class Settings:
         """How long a membership lasts without a report."""
         if self.ageing_s is not None:
             return self.ageing_s
+        # Group Membership Interval, RFC 3376 8.4
         return ROBUSTNESS * self.query_interval_s + self.query_response_s
 
     @property
@@ -276,8 +278,8 @@ class Snooping:
             membership = _Membership(until_s)
             self._enter(group, port, membership)
             changes.groups.add(group)
-        membership.expires_s = until_s
-        membership.leaving = False
+        membership.expires_s = until_s  # its heap entry is corrected when it comes up
+        membership.leaving = False  # a host has answered
         if report.source != self.protocol.unspecified:
             membership.reporters[report.source] = until_s
         if report.version < self.protocol.leaving_version:
@@ -290,11 +292,12 @@ class Snooping:
         membership.reporters.pop(reporter, None)
         others = [until_s for until_s in membership.reporters.values() if until_s > now]
         if others:
+            # The group stays as long as the other reporters would have kept it.
             self._shorten(group, port, membership, max(others))
         elif not membership.leaving:
             membership.leaving = True
             self._shorten(group, port, membership, now + LAST_MEMBER_TIME_S)
-            if not self.is_silent(now):
+            if not self.is_silent(now):  # otherwise the other querier sends the queries
                 request = QueryRequest(group, frozenset({port}), LAST_MEMBER_INTERVAL_S)
                 for turn in range(LAST_MEMBER_COUNT):
                     self._schedule(now + turn * LAST_MEMBER_INTERVAL_S, request)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-REWRITE_S = 1.0
+REWRITE_S = 1.0  # longer than packet-ins of one burst stay in the queues
 
 
 def learnable(mac: bytes) -> bool:

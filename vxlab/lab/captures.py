@@ -12,6 +12,7 @@ from vxlab.errors import UsageError
 from vxlab.lab.enter import SWITCH_KINDS, become_observer, enter_network
 from vxlab.lab.handle import Lab
 from vxlab.system.namespaces import CLONE_NEWNET, setns
+from vxlab.topology.names import is_port_of
 
 _AGENT_TAPS = "vxtap"  # prefix of the names that vtep.fastpath.tap gives
 
@@ -45,7 +46,7 @@ def _interfaces(node: str, kind: str) -> list[str]:
     """A node's interfaces that can be captured, read from inside its namespace."""
     names = [name for _, name in socket.if_nameindex() if name != "lo"]
     if kind in SWITCH_KINDS:  # all switches share one namespace
-        names = [name for name in names if name.startswith(f"{node}-eth")]
+        names = [name for name in names if is_port_of(node, name)]
     return sorted(names)
 
 

@@ -65,7 +65,7 @@ def test_ryu_is_selected_where_it_can_be_imported() -> None:
 @pytest.mark.parametrize("how", ["missing", *BROKEN])
 def test_os_ken_is_selected_where_ryu_cannot_be_imported(tmp_path: Path, how: str) -> None:
     if how == "missing":
-        hide(tmp_path, "ryu")
+        hide(tmp_path, "ryu", "eventlet")  # os-ken alone does not install eventlet
     else:
         shadow(tmp_path, "ryu", how)
     with OvsSandbox() as sandbox:

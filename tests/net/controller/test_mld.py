@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.net.controller.conftest import IPV6, OneSwitch
+from tests.net.controller.one_switch import IPV6, OneSwitch
 from tests.support.ovs_sandbox import Host
 from tests.support.poll import eventually
 

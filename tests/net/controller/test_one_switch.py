@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.net.controller.conftest import IPV4, IPV6, Family, OneSwitch
+from tests.net.controller.one_switch import IPV4, IPV6, Family, OneSwitch
 from tests.support.poll import eventually
 
 both_frameworks = pytest.mark.parametrize("framework", ["ryu", "os-ken"])

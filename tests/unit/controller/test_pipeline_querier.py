@@ -31,6 +31,16 @@ def test_a_port_that_comes_up_is_queried_at_once(one: Fabric, family: Family) ->
 
 
 @both_families
+def test_a_port_that_went_down_again_is_not_queried(one: Fabric, family: Family) -> None:
+    one.advance(5)
+    one.forget()
+    for is_up in (True, False):
+        one.apply(one.pipeline.port_changed(1, 5, PortState("s1-eth5", is_up), one.now))
+    one.advance(5)
+    assert [port for port, _ in family.queries(one)] == [(1, 5)]  # the query while it was up
+
+
+@both_families
 def test_a_routers_query_reaches_every_other_edge_port(tree: Fabric, family: Family) -> None:
     tree.send((2, 1), family.query())
     outputs = [port for port, frame in tree.sent if frame[6:12] == ROUTER_MAC]

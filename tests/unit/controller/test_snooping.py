@@ -141,6 +141,17 @@ def test_a_leave_of_one_of_two_reporters_queries_nothing_and_keeps_the_other(
 
 
 @both_families
+def test_after_a_leave_the_membership_lasts_as_long_as_the_other_reporter(family: Family) -> None:
+    snooping = joined(family)
+    snooping.on_report(A, report(family, 12), 100.0)
+    snooping.on_leave(A, leave(family, 12), 110.0)
+    run_until(snooping, 259.9)
+    assert snooping.members(family.group) == {A}
+    run_until(snooping, 260.0)
+    assert snooping.groups() == []
+
+
+@both_families
 def test_a_leave_at_one_port_does_not_affect_another(family: Family) -> None:
     snooping = joined(family)
     snooping.on_report(B, report(family, 12), 0.0)
@@ -259,6 +270,35 @@ def test_an_mld_query_that_hosts_do_not_answer_shortens_nothing(version: int) ->
     assert not changes.routers and B not in snooping.routers()
     run_until(snooping, 12.0)
     assert snooping.groups() == [IPV6.group]
+
+
+@both_families
+def test_a_query_with_the_flag_s_shortens_nothing(family: Family) -> None:
+    snooping = joined(family)
+    query = Query(family.router, family.version, family.group, 1.0, suppress=True)
+    snooping.on_query(B, query, 10.0)
+    run_until(snooping, 100.0)
+    assert snooping.members(family.group) == {A}
+
+
+@both_families
+def test_a_leave_is_not_queried_while_another_querier_is_present(family: Family) -> None:
+    snooping = joined(family)
+    snooping.on_query(B, Query(family.router, family.version, None, 10.0), 1.0)
+    snooping.on_leave(A, leave(family, 11), 10.0)
+    assert run_until(snooping, 12.0) == []
+    assert snooping.groups() == []
+
+
+@both_families
+def test_a_second_leave_after_an_answer_is_queried_again(family: Family) -> None:
+    snooping, group = joined(family), family.group
+    snooping.on_leave(A, leave(family, 11), 10.0)
+    snooping.on_report(A, report(family, 11), 10.5)
+    assert run_until(snooping, 19.0) == [(10.0, group), (11.0, group)]
+    snooping.on_leave(A, leave(family, 11), 20.0)
+    assert run_until(snooping, 22.0) == [(20.0, group), (21.0, group)]
+    assert snooping.groups() == []
 
 
 @both_families
