@@ -63,6 +63,7 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
         for _ in range(100):
             sender.send(frame)
         eventually(lambda count=batch + 100: arrived(count))
-    assert blue.look() == []
+    # Only the marked frames: blue's own ARP probes, seconds after its pings, are no leak.
+    assert [seen for seen in blue.look() if MARK in seen.data] == []
     red.close()
     blue.close()
