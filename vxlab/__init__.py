@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from vxlab.errors import LabError, UsageError
+from vxlab.system.mininet_module import make_importable
 
 if TYPE_CHECKING:
     from vxlab.nodes.nodes import UnderlayController
@@ -30,6 +31,8 @@ __all__ = [
     "choice",
     "whole",
 ]
+
+make_importable()  # before anything of this package imports Mininet
 
 # Loaded on first use: Mininet costs time, and most commands do without it.
 _HOMES = {

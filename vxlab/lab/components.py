@@ -6,8 +6,10 @@ socket, never of a process list.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +24,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def python() -> str:
-    """The Python of the project's own environment, also when plain `mn` runs the system's."""
+    """The Python that has our dependencies: this one, or the checkout's under plain `mn`."""
+    if importlib.util.find_spec("scapy"):
+        return sys.executable
     path = CHECKOUT / ".venv" / "bin" / "python"
     if not path.exists():
         raise LabError(f"{path}: missing; `make setup` makes it")
@@ -50,6 +54,8 @@ class Parts:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # `-m` searches the current directory first, where a user may have a `controller/`.
+                cwd=CHECKOUT,
                 env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
             )
 

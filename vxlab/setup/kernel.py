@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vxlab.setup.installation import install_fast_path
 from vxlab.setup.probes import Check, Probes, found, lacking
 
 TUN = "/dev/net/tun"
@@ -88,7 +89,8 @@ def _fast_path(probes: Probes) -> Check:
     if said == "taken":
         return found(name, "the kernel takes the program", needed=False)
     detail = f"{said or 'this Python cannot load it'}; VTEPs forward in Python"
-    return lacking(name, detail, "sudo make demo" if not probes.root() else "make setup", False)
+    missing = "was not compiled" in detail or probes.root()
+    return lacking(name, detail, install_fast_path() if missing else "sudo make demo", False)
 
 
 KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (

@@ -87,16 +87,6 @@ pip() {
         "$venv/bin/python" -m pip "$@"
 }
 
-# Mininet's module is the distribution's. It alone is linked in: with all of the distribution's
-# modules in sight, an old OpenSSL binding beside our newer cryptography keeps eventlet from starting.
-link_mininet() {
-    local module packages
-    module=$("$python" -I -c 'import mininet; print(*mininet.__path__)' 2>>"$log") ||
-        die "$python cannot import mininet, though the package is installed"
-    packages=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    ln -sfn "$module" "$packages/mininet"
-}
-
 # Ryu builds only with the setuptools of build.lock.
 make_environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
@@ -104,7 +94,6 @@ make_environment() {
     say "making .venv with the locked Python dependencies"
     rm -rf "$venv" || die "cannot replace $venv: remove it as its owner"
     logged "python3 -m venv" "$python" -m venv "$venv"
-    link_mininet
     logged "pip install" pip install --require-hashes -r "$here/build.lock"
     logged "pip install" pip install --require-hashes --no-build-isolation \
         -r "$here/requirements.lock"
@@ -118,20 +107,12 @@ install_project() {
 
 # --- the fast path's eBPF program -------------------------------------------------------------
 
-fast_path_key() { sha256sum "$fast_path"/*.[ch] "$here/setup.sh" | cut -d ' ' -f 1 | tr '\n' ' '; }
+fast_path_key() { sha256sum "$fast_path"/*.[ch] "$here/compile_fast_path.sh" | cut -d ' ' -f 1 | tr '\n' ' '; }
 
-# Without it agents forward in Python, so a compiler that fails is told, and stops nothing.
+# Without it agents use the Python data path, so a compiler error is reported and stops nothing.
 build_fast_path() {
-    local family
-    rm -f "$fast_path"/*.bpf.o
-    for family in 4 6; do
-        # The packet's headers are not aligned, and x86 and arm64 do not mind.
-        clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
-            -I "/usr/include/$(uname -m)-linux-gnu" -D "UNDERLAY=$family" \
-            -c "$fast_path/vxlan.bpf.c" -o "$fast_path/vxlan$family.bpf.o" \
-            >>"$log" 2>&1 </dev/null 9>&- ||
-            say "the eBPF program does not compile here (see $log): agents will forward in Python"
-    done
+    "$here/compile_fast_path.sh" "$fast_path" >>"$log" 2>&1 </dev/null 9>&- ||
+        say "the eBPF program does not compile here (see $log): agents will forward in Python"
     fast_path_key >"$venv/.fast_path"
 }
 

@@ -30,7 +30,7 @@ def base_directory() -> Path:
     if inside:
         return Path(inside).parent
     if chosen := os.environ.get("VXLAB_BASE"):
-        return Path(chosen)
+        return Path(chosen).absolute()  # the lab's processes run in another directory
     if os.geteuid() == 0:
         return Path("/run/vxlab")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
