@@ -23,8 +23,6 @@ from setuptools import build_meta
 from setuptools.build_meta import (
     build_editable,
     get_requires_for_build_editable,
-    get_requires_for_build_sdist,
-    get_requires_for_build_wheel,
     prepare_metadata_for_build_editable,
 )
 
@@ -80,6 +78,16 @@ def _compile_fast_path() -> None:
         output = f"bash: {error.strerror}"
     if output:
         print(f"vxlab: the eBPF program was not compiled: {output}", file=sys.stderr)
+
+
+def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
+    """Nothing beyond pyproject.toml's `requires`; asking setuptools writes egg-info."""
+    return []
+
+
+def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
+    """As for a wheel."""
+    return []
 
 
 def build_wheel(
