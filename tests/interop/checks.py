@@ -12,7 +12,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from tests.interop.pairs import End, KindsLab, Pair, inside, ping
-from tests.support.labs import Taps
+from vxlab.testing import Recording
 from tests.support.poll import eventually
 from vxlab.capture.packets import INBOUND
 from vxlab.control import rpc
@@ -73,7 +73,7 @@ def tcp(kinds: KindsLab) -> Outcome:
 
 def unknown_unicast(kinds: KindsLab) -> Outcome:
     """A frame for a MAC that nobody has is flooded: it reaches the answering VM once."""
-    taps = kinds.running.taps(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
+    taps = kinds.running.record(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
     marks = {}
     for tap in taps.taps:
         for asks in {pair.asks for pair in kinds.pairs if pair.asks.name == tap.node}:
@@ -98,7 +98,7 @@ def does_not_fit(kinds: KindsLab) -> Outcome:
     RFC 7348 section 4.3: VTEPs do not fragment. Wants a narrow lab.
     """
     kinds.meet()
-    taps = kinds.running.taps(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
+    taps = kinds.running.record(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
     sockets = {tap.node: tap for tap in taps.taps}
     for length in (LARGEST + 1, LARGEST):
         for number, pair in enumerate(kinds.pairs):
@@ -120,7 +120,7 @@ def _mark(number: int, length: int) -> bytes:
     return f"<pair {number}, {length} bytes>".encode()
 
 
-def _fitted(taps: Taps, pair: Pair, number: int) -> str:
+def _fitted(taps: Recording, pair: Pair, number: int) -> str:
     """What became of both frames; the larger one was sent first."""
     small, large = _mark(number, LARGEST), _mark(number, LARGEST + 1)
     if not _await(lambda: bool(_arrived(taps, pair.answers, small))):
@@ -168,7 +168,7 @@ def _seen_behind(kinds: KindsLab, pairs: list[Pair], remote: str) -> Outcome:
     return {**dict.fromkeys(pairs, "yes"), **unmoved()}
 
 
-def _arrived(taps: Taps, end: End, mark: bytes) -> list[bytes]:
+def _arrived(taps: Recording, end: End, mark: bytes) -> list[bytes]:
     interface = f"{end.name}-eth0"
     return [
         sighting.data

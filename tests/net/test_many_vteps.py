@@ -40,7 +40,7 @@ def test_the_underlays_tables_hold_vtep_addresses_only(crowd: RunningLab) -> Non
 
 
 def test_a_flood_crosses_a_tree_of_switches_once(crowd: RunningLab) -> None:
-    taps = crowd.taps(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
+    taps = crowd.record(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
     crowd.run("vm1", "ip", "neigh", "flush", "all")
     crowd.ping("vm1", address_of(crowd.handle.node("vm40")))
     crowd.ping("hv1", "192.0.2.14")

@@ -49,7 +49,7 @@ def test_a_controller_that_returns_knows_the_members_and_changes_no_flow(six: Ru
 
 
 def test_a_hypervisor_without_the_vni_gets_no_copy(six: RunningLab) -> None:
-    taps = six.taps("hv2:hv2-eth0", "hv3:hv3-eth0")
+    taps = six.record("hv2:hv2-eth0", "hv3:hv3-eth0")
     agent = six.handle.directory.agent_socket("hv3")
     rpc.ask(agent, "vni_del", vni=10)
     eventually(lambda: assert_members(six, "hv1", "hv2"))

@@ -74,7 +74,7 @@ def test_a_ping_teaches_both_ends_and_the_bystander(three_vteps: RunningLab) -> 
 
 def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: RunningLab) -> None:
     three_vteps.ping("A", "10.0.0.2")
-    taps = three_vteps.taps(*UNDERLAY)
+    taps = three_vteps.record(*UNDERLAY)
     three_vteps.ping("A", "10.0.0.2", count=20)
     three_vteps.ping("hv1", HV3)  # comes behind whatever was flooded
     for interface in ("hv1-eth0", "hv2-eth0"):
@@ -87,7 +87,7 @@ def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: Run
 
 def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
     before = vni_10_stats(three_vteps)
-    taps = three_vteps.taps("hv1:hv1-eth0")
+    taps = three_vteps.record("hv1:hv1-eth0")
     three_vteps.ping("A", "10.0.0.2", count=5)
     out = taps.vxlan("hv1-eth0", OUTBOUND)
     after = vni_10_stats(three_vteps)
@@ -144,7 +144,7 @@ def listens(lab: RunningLab, node: str, port: int) -> None:
 
 
 def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None:
-    taps = three_vteps.taps("hv1:hv1-eth0")
+    taps = three_vteps.record("hv1:hv1-eth0")
     three_vteps.run("A", "ping", "-c1", "-W2", "-M", "do", "-s", "1472", "10.0.0.2")
     largest = max(len(packet.sighting.data) for packet in taps.vxlan("hv1-eth0", OUTBOUND))
     assert largest == 1514 + 50
@@ -160,7 +160,7 @@ def recorded(
 ) -> tuple[list[dict], dict[str, list[Encapsulated]], Path]:
     """One ping from a cold start: all decisions, all VXLAN packets per link, their pcapng."""
     log = tmp_path / "events.jsonl"
-    taps = three_vteps.taps(*UNDERLAY)
+    taps = three_vteps.record(*UNDERLAY)
     with log.open("w") as out:
         events = subprocess.Popen(
             [*VXLAB, "events", "--lab", three_vteps.name, "--json", "--initial-state"],
