@@ -12,10 +12,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from tests.interop.pairs import End, KindsLab, Pair, inside, ping
-from vxlab.testing import Recording
 from tests.support.poll import eventually
 from vxlab.capture.packets import INBOUND
 from vxlab.control import rpc
+from vxlab.testing import Recording
 
 Outcome = dict[Pair, str]
 

@@ -31,6 +31,7 @@ MARKER = (
 )
 ARTEFACTS = "vxlab-artefacts"
 _DIRECTORY = pytest.StashKey[Path]()
+_KEPT = pytest.StashKey[list[str]]()
 _SPECS = pytest.StashKey["dict[LabSpec, LabSpec]"]()
 
 
@@ -68,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.getoption("--vxlab-artefacts") or ARTEFACTS
     config.stash[_DIRECTORY] = config.rootpath / chosen
     config.stash[_SPECS] = {}
+    config.stash[_KEPT] = []
 
 
 # -- the fixture
@@ -127,7 +129,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[RunningLab]:
         running.watch()
         yield running
     if keep:
-        _say(request.config, f"lab {name} is still up; `vxlab down {name}` ends it")
+        request.config.stash[_KEPT].append(name)
 
 
 # -- failures
@@ -188,7 +190,9 @@ def _open_clis(item: pytest.Item) -> None:
             capture.resume()
 
 
-def _say(config: pytest.Config, text: str) -> None:
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"\n{text}")
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name the labs that --vxlab-keep has left up."""
+    for name in config.stash[_KEPT]:
+        terminalreporter.write_line(f"lab {name} is still up; `vxlab down {name}` ends it")

@@ -94,8 +94,14 @@ class Recording:
         return [packet for packet in self.look() if mark in packet.data]
 
     def send(self, interface: str, frame: bytes) -> None:
-        """Send a frame on a recorded interface, as the node itself would."""
-        next(tap for tap in self.taps if tap.interface == interface).send(frame)
+        """Send a frame on a recorded interface, as the node itself would.
+
+        This recording does not see the frame leave. AssertionError if the interface is down.
+        """
+        try:
+            next(tap for tap in self.taps if tap.interface == interface).send(frame)
+        except OSError as error:
+            raise AssertionError(f"{interface}: cannot send: {error.strerror}") from None
 
     def settle(self, mark: bytes = b"", within: float = 5.0) -> None:
         """Wait until no more packets that contain `mark` arrive; no packets at all by default."""
