@@ -43,8 +43,8 @@ def open_in_child(lab: Lab, targets: Iterable[Target]) -> list[Tap]:
         os.waitpid(child, 0)
     text = received.decode()
     assert fds, f"cannot capture: {text or 'the capturing process failed'}"
-    pairs = [line.split(" ") for line in text.splitlines()]
-    return [_tap(*pair, fd) for pair, fd in zip(pairs, fds, strict=True)]
+    places = [line.partition(" ") for line in text.splitlines()]
+    return [_tap(node, name, fd) for (node, _, name), fd in zip(places, fds, strict=True)]
 
 
 def _send_taps(lab: Lab, targets: Iterable[Target], peer: socket.socket) -> NoReturn:
