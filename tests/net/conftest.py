@@ -14,18 +14,6 @@ from tests.support.labs import RunningLab, lab
 from tests.support.suite import Run, run_over_ours
 from vxlab.lab.handle import labs
 
-NET = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For pytest-xdist: one worker runs a file, and one all tests of the suite's one run."""
-    for item in items:
-        if NET in item.path.parents:
-            fixtures = getattr(item, "fixturenames", ())
-            group = "suite" if "run" in fixtures else str(item.path.relative_to(NET))
-            item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(scope="session", autouse=True)
 def base_directory() -> Iterator[Path]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.labs import CHECKOUT, VXLAB, lab, processes_below, vxlab
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+from tests.support.users import as_nobody, give_to_nobody, needs_root
 
 
 def test_two_labs_of_one_topology_do_not_meet() -> None:
@@ -28,30 +27,12 @@ def test_two_labs_of_one_topology_do_not_meet() -> None:
         assert "t-left, t-right" in ambiguous.stderr
 
 
-def as_nobody(script: str, tun_mode: str, base: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script as user nobody, who finds a /dev/net/tun of the given mode."""
-    user = pwd.getpwnam("nobody")
-    prepare = (
-        "mount --make-rprivate / && mount -t tmpfs tmpfs /dev/net && "
-        f"mknod -m {tun_mode} /dev/net/tun c 10 200 && "
-        f"exec setpriv --reuid {user.pw_uid} --regid {user.pw_gid} --clear-groups "
-        f"env VXLAB_BASE={base} HOME=/nonexistent sh -c '{script}'"
-    )
-    return subprocess.run(
-        ["unshare", "--mount", "sh", "-c", prepare],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=CHECKOUT,
-    )
-
-
 @pytest.fixture
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base() -> Iterator[Path]:
     """A directory that belongs to nobody, where labs of its own lie."""
     path = Path(f"/tmp/vxlab-test-{os.getpid()}")
     path.mkdir(mode=0o700)
-    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    give_to_nobody(path)
     yield path
     shutil.rmtree(path)
 
@@ -63,8 +44,8 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
         f"{vxlab_} up three_vteps -d && {vxlab_} exec A -- ping -c1 -W2 10.0.0.2 && "
         f"{vxlab_} fdb && {vxlab_} capture hv1 -c 1 -w {base}/x.pcapng & "
         f"wait; {vxlab_} exec A -- ping -c1 -W2 10.0.0.3; {vxlab_} down && {vxlab_} demo",
-        "666",
         base,
+        cwd=CHECKOUT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All eight steps were seen to be true." in done.stdout
@@ -75,7 +56,7 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
 
 @needs_root
 def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> None:
-    done = as_nobody(f"{' '.join(VXLAB)} demo", "600", base)
+    done = as_nobody(f"{' '.join(VXLAB)} demo", base, tun_mode="600", cwd=CHECKOUT)
     assert "Traceback" not in done.stderr
     if Path("/sys/module/openvswitch").is_dir():  # the kernel's datapath needs no tun device
         assert done.returncode == 0, done.stdout + done.stderr
@@ -86,6 +67,7 @@ def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> 
 
 PLAIN_MININET = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from vxlab.system import open_vswitch as ovs
 from vxlab.system import sandbox
