@@ -124,7 +124,8 @@ def kinds_lab(family: str, narrow: bool = False) -> Iterator[KindsLab]:
 def _pairs(running: RunningLab) -> list[Pair]:
     """The first hypervisor of each kind asks, the second of each kind answers."""
     hypervisors = {row["name"]: row for row in running.handle.nodes("hypervisor")}
-    first, second = {}, {}
+    first: dict[tuple[int, str], End] = {}
+    second: dict[tuple[int, str], End] = {}
     for row in running.handle.nodes("vm"):
         end = _end(row, hypervisors[row["hypervisor"]])
         side = second if (row["vni"], end.kind) in first else first

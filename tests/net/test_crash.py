@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,7 @@ def agent_pid(lab: RunningLab, hypervisor: str) -> int:
 
 
 @pytest.fixture
-def victim(request: pytest.FixtureRequest):
+def victim() -> Iterator[RunningLab]:
     with lab("three_vteps", "t-victim") as running:
         yield running
 
@@ -112,9 +114,9 @@ def test_down_leaves_nothing_behind() -> None:
     assert Path("/proc/net/dev").read_text().count(":") == interfaces
 
 
-def assert_says(done: object, words: str) -> None:
-    assert done.returncode == 1, done  # type: ignore[attr-defined]
-    assert words in done.stderr, done  # type: ignore[attr-defined]
+def assert_says(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 1, done
+    assert words in done.stderr, done
 
 
 def assert_nothing_runs(directory: Path) -> None:

@@ -34,7 +34,14 @@ def with_our_libraries(venv: Path) -> None:
     own = ok(venv / "bin" / "python", "-c", "import site; print(site.getsitepackages()[0])")
     # Only the path: the editable installation of this environment is not active there.
     (Path(own.strip()) / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        venv / "bin" / "python",
+        "install",
+    ]
     ok(
         *pip,
         "--no-deps",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.labs import RunningLab, address_of, lab, vxlab_ok
+from vxlab.testing.lab import Row
 
 PAIRS = 200
 UP_WITHIN_S = 30
@@ -66,6 +67,6 @@ def test_thirty_hypervisors_come_up_and_reach_each_other(thirty: RunningLab) -> 
     thirty.ping_each(sample_of_pairs(vms))
 
 
-def sample_of_pairs(vms: list[dict]) -> list[tuple[dict, dict]]:
+def sample_of_pairs(vms: list[Row]) -> list[tuple[Row, Row]]:
     chance = random.Random(7348)
-    return [tuple(chance.sample(vms, 2)) for _ in range(PAIRS)]  # type: ignore[misc]
+    return [(one, other) for one, other in (chance.sample(vms, 2) for _ in range(PAIRS))]

@@ -18,10 +18,12 @@ from vxlab.capture.decode import Encapsulated
 from vxlab.capture.packets import INBOUND, OUTBOUND
 from vxlab.capture.pcapng import save
 from vxlab.control import rpc
+from vxlab.testing.lab import Row
 
 A, B, C = (f"02:00:00:00:00:{last}" for last in ("0a", "0b", "0c"))
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 GROUP = "239.1.1.10"
+Recorded = tuple[list[Row], dict[str, list[Encapsulated]], Path]
 UNDERLAY = ("hv1:hv1-eth0", "hv2:hv2-eth0", "hv3:hv3-eth0")
 
 
@@ -102,7 +104,7 @@ def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
     taps.close()
 
 
-def vni_10_stats(lab: RunningLab) -> dict:
+def vni_10_stats(lab: RunningLab) -> Row:
     return next(row for row in lab.listing("stats", "hv1") if row["vni"] == 10)
 
 
@@ -155,9 +157,7 @@ def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None
 
 
 @pytest.fixture
-def recorded(
-    three_vteps: RunningLab, clean_tables: None, tmp_path: Path
-) -> tuple[list[dict], dict[str, list[Encapsulated]], Path]:
+def recorded(three_vteps: RunningLab, clean_tables: None, tmp_path: Path) -> Recorded:
     """One ping from a cold start: all decisions, all VXLAN packets per link, their pcapng."""
     log = tmp_path / "events.jsonl"
     taps = three_vteps.record(*UNDERLAY)
@@ -184,7 +184,7 @@ def count_lines(path: Path, wanted: int) -> None:
     assert len(found) >= wanted, f"{len(found)} of {wanted} events:\n" + "\n".join(found)
 
 
-def told(events: list[dict], hypervisor: str) -> list[tuple]:
+def told(events: list[Row], hypervisor: str) -> list[tuple[str, str, str]]:
     """A hypervisor's decisions in order, in short."""
     return [
         (e["decision"], e["why"], e["mac"] or (e["frame"] or {}).get("summary", "").split(" ")[0])
@@ -193,7 +193,7 @@ def told(events: list[dict], hypervisor: str) -> list[tuple]:
     ]
 
 
-def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: tuple) -> None:
+def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: Recorded) -> None:
     events, _, _ = recorded
     assert told(events, "hv1") == [
         ("joined", "vni_added", ""),
@@ -220,7 +220,7 @@ def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: tuple) -> N
     ]
 
 
-def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None:
+def test_events_agree_with_the_capture_packet_by_packet(recorded: Recorded) -> None:
     events, links, _ = recorded
     for hypervisor, packets in links.items():
         mine = [e for e in events if e["hypervisor"] == hypervisor]
@@ -234,7 +234,7 @@ def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None
         assert received == [(p.source, p.vni, p.inner.src, len(p.inner)) for p in into]
 
 
-def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: tuple) -> None:
+def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: Recorded) -> None:
     _, links, capture = recorded
     fields = [
         "frame.interface_name",
@@ -261,7 +261,7 @@ def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: tuple) -
     assert tshark(capture, "_ws.malformed", "frame.number") == []
 
 
-def outer_fields(row: list[str]) -> tuple:
+def outer_fields(row: list[str]) -> tuple[str, str, int, int, int, int]:
     """tshark lists a field of every layer that has it, outermost first."""
     name, source, port, vni, flags, checksum = (cell.split(",")[0] for cell in row)
     return name, source, int(port), int(vni), int(flags, 16), int(checksum, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -62,7 +63,7 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
     for batch in range(0, FRAMES, 100):  # bounded bursts: no queue on the way is meant to overflow
         for _ in range(100):
             sender.send(frame)
-        eventually(lambda count=batch + 100: arrived(count))
+        eventually(partial(arrived, batch + 100))
     assert blue.look() == []
     red.close()
     blue.close()

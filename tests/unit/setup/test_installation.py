@@ -52,7 +52,8 @@ def test_without_a_compiler_no_object_of_an_older_version_is_left(tmp_path: Path
     objects.mkdir()
     (tools / "rm").symlink_to(shutil.which("rm") or "/bin/rm")
     (objects / "vxlan4.bpf.o").touch()
-    command = ["/bin/bash", CHECKOUT / "vxlab" / "setup" / "compile_fast_path.sh", objects]
+    script = CHECKOUT / "vxlab" / "setup" / "compile_fast_path.sh"
+    command = ["/bin/bash", str(script), str(objects)]
     done = subprocess.run(command, capture_output=True, text=True, env={"PATH": str(tools)})
     assert done.returncode == 1
     assert done.stderr == "clang is not installed (Debian packages: clang libbpf-dev)\n"
