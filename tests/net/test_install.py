@@ -34,22 +34,8 @@ def with_our_libraries(venv: Path) -> None:
     own = ok(venv / "bin" / "python", "-c", "import site; print(site.getsitepackages()[0])")
     # Only the path: the editable installation of this environment is not active there.
     (Path(own.strip()) / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        venv / "bin" / "python",
-        "install",
-    ]
-    ok(
-        *pip,
-        "--no-deps",
-        "--no-index",
-        "--no-build-isolation",
-        "--no-warn-script-location",
-        CHECKOUT,
-    )
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python"]
+    ok(*pip, "install", "--no-deps", "--no-index", "--no-build-isolation", CHECKOUT)
 
 
 def with_pip(venv: Path) -> None:
@@ -106,7 +92,7 @@ def test_the_doctor_finds_everything_that_is_needed(binaries: Path, tmp_path: Pa
 SCRIPT = (
     "{bin}/vxlab up three_vteps -d && {bin}/vxlab exec A -- ping -c1 -W2 10.0.0.2 && "
     "{bin}/vxlab down && {bin}/vxlab demo && {bin}/vxlab conformance --only N1 && "
-    "{bin}/pytest -q -p no:cacheprovider --vxlab-artefacts {base}/artefacts"
+    "{bin}/python -m pytest -q -p no:cacheprovider --vxlab-artefacts {base}/artefacts"
 )
 
 
