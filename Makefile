@@ -61,7 +61,7 @@ lock: setup ## pin the newest versions of the dependencies, with hashes
 vm: ## start the lab VM with Vagrant
 	vagrant up
 
-vm-check: ## boot the lab VM's software in QEMU and run the lab on the kernel datapath
+vm-check: ## boot Debian 12 and 13 in QEMU and run labs on their kernels; ARGS=trixie: only that one
 	@tests/vm/check.sh $(ARGS)
 
 clean: ## remove .venv and all other generated files

@@ -20,6 +20,9 @@ def doctor(json_: bool) -> None:
     else:
         rows = [(check.name, _verdict(check), check.detail, check.cure) for check in found]
         table(["what", "is", "detail", "cure"], rows)
+        for check in found:
+            for line in check.lines:
+                click.echo(f"{check.name}: {line}")
     sys.exit(any(check.needed and not check.ok for check in found))
 
 

@@ -14,7 +14,8 @@ command -v clang >/dev/null || {
     exit 1
 }
 for family in 4 6; do
-    # The packet's headers are not aligned, which x86 and arm64 allow.
+    # The packet's headers are packed structures whose members may be unaligned. The eBPF program
+    # reads them in place: x86 and arm64 support unaligned access.
     clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
         -I "/usr/include/$(uname -m)-linux-gnu" -D "UNDERLAY=$family" \
         -c "$directory/vxlan.bpf.c" -o "$directory/vxlan$family.bpf.o" || {

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from vxlab.capture.decode import Encapsulated, encapsulated, one_line
-from vxlab.capture.packets import Sighting, Tap, drain, open_taps
+from vxlab.capture.packets import Sighting, Tap, drain
+from vxlab.lab.captures import open_taps
 from vxlab.lab.handle import Lab
 from vxlab.testing.forked import fork
 from vxlab.testing.polling import until_unchanged
