@@ -140,6 +140,20 @@ def test_one_lab_for_both():
     assert labs() == []
 
 
+def test_interfaces_of_nodes_with_long_names_are_found(repository: Path) -> None:
+    topology = TOPOLOGY.replace('"hv2"', '"hypervisor-number-2"').replace(
+        '"db"', '"a-large-database"'
+    )
+    (repository / "mine.py").write_text(topology)
+    tests = """
+def test_names(lab):
+    assert_flooded_only_to(lab, "a-large-database", ["hv1"])
+    assert_unicast(lab, "web", "a-large-database")
+"""
+    done = run_tests(repository, tests)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_keep_leaves_the_lab_up(repository: Path) -> None:
     done = run_tests(repository, "def test_up(lab): pass", "--vxlab-keep")
     assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -19,6 +19,7 @@ from vxlab.testing.evidence import EventWatch, report
 from vxlab.testing.lab import Row, RunningLab
 from vxlab.testing.polling import eventually
 from vxlab.testing.recording import Recording
+from vxlab.topology.names import nic
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 WITHIN_S = 10.0
@@ -144,7 +145,7 @@ def _until_forwarded(
 
 
 def _underlay(lab: RunningLab) -> list[str]:
-    return [f"{name}:{name}-eth0" for name in lab.handle.hypervisors()]
+    return [f"{name}:{nic(name)}" for name in lab.handle.hypervisors()]
 
 
 def _send(packets: Recording, source: Row, destination: str) -> bytes:
@@ -152,7 +153,7 @@ def _send(packets: Recording, source: Row, destination: str) -> bytes:
     mark = b"vxlab" + secrets.token_bytes(8)
     addresses = bytes.fromhex((destination + source["mac"]).replace(":", ""))
     frame = addresses + _EXPERIMENTAL + mark
-    packets.send(f"{source['name']}-eth0", frame.ljust(60, b"\0"))
+    packets.send(nic(source["name"]), frame.ljust(60, b"\0"))
     return mark
 
 

@@ -21,6 +21,7 @@ from vxlab.lab.handle import Lab, find, labs
 from vxlab.testing.commands import VXLAB, vxlab, vxlab_ok
 from vxlab.testing.polling import eventually
 from vxlab.testing.recording import Recording, parse_target
+from vxlab.topology.names import nic
 
 _KEPT_PACKETS = 500
 _NAME_MAX = 31  # of a lab
@@ -135,7 +136,7 @@ class RunningLab:
     taps = record
 
     def _underlay_links(self) -> list[tuple[str, str | None]]:
-        return [(name, f"{name}-eth0") for name in self.handle.hypervisors()]
+        return [(name, nic(name)) for name in self.handle.hypervisors()]
 
     def watch(self) -> None:
         """Keep the latest packets of the underlay links, which failures show."""
