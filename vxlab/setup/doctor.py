@@ -1,4 +1,4 @@
-"""What this machine has and lacks for a laboratory, and the command that installs what is missing.
+"""What a lab needs on this machine, and the command that installs what is missing.
 
 Standard library only: it must run where nothing else does yet. It changes nothing.
 """
