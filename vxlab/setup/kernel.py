@@ -23,7 +23,9 @@ def _namespaces(probes: Probes) -> Check:
         return found(name, "as root" if probes.root() else "also for ordinary users")
     if probes.root():
         return lacking(
-            name, "root may not create them; is this a container without --privileged?", "docker run --privileged IMAGE"
+            name,
+            "root may not create them; is this a container without --privileged?",
+            "docker run --privileged IMAGE",
         )
     for setting, forbids, allows in _FORBIDDING:
         if probes.read(f"/proc/sys/{setting}") == forbids:
