@@ -97,7 +97,7 @@ SCRIPT = (
 
 
 def assert_all_worked(output: str) -> None:
-    assert "All eight steps were seen to be true." in output
+    assert "All eight steps were verified." in output
     assert "2 conforms" in output
     assert "3 passed" in output
 
