@@ -46,7 +46,7 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
     red = lab.record("R1:R1-eth0", "R2:R2-eth0", "R3:R3-eth0", "R4:R4-eth0")
     source = lab.handle.node("R1")["mac"]
     frame = bytes(Ether(src=source, dst=destination) / IP(dst="10.0.0.99") / UDP(dport=9) / MARK)
-    sender = next(tap for tap in red.taps if tap.interface == "R1-eth0")
+    sender = next(capture for capture in red.captures if capture.interface == "R1-eth0")
 
     def received(interface: str) -> int:
         return sum(

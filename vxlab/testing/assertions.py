@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from vxlab.capture.decode import Encapsulated, encapsulated
-from vxlab.capture.packets import INBOUND, OUTBOUND, Sighting
+from vxlab.capture.packets import INBOUND, OUTBOUND, CapturedPacket
 from vxlab.testing.evidence import EventWatch, report
 from vxlab.testing.lab import Row, RunningLab
 from vxlab.testing.polling import eventually
@@ -190,7 +190,7 @@ def _check_copies(
         raise _Unmet(f"sent to {', '.join(sorted(addresses))}, not to {remote} alone")
 
 
-def _sent(packet: Sighting) -> Encapsulated | None:
+def _sent(packet: CapturedPacket) -> Encapsulated | None:
     return encapsulated(packet) if packet.direction == OUTBOUND else None
 
 

@@ -133,7 +133,7 @@ class RunningLab:
         pairs = [parse_target(text) for text in targets] or self._underlay_links()
         return Recording(self.handle, pairs)
 
-    taps = record
+    captures = record
 
     def _underlay_links(self) -> list[tuple[str, str | None]]:
         return [(name, nic(name)) for name in self.handle.hypervisors()]

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from vxlab.capture.decode import Encapsulated, encapsulated, one_line
-from vxlab.capture.packets import Sighting, Tap, drain
-from vxlab.lab.captures import open_taps
+from vxlab.capture.packets import CapturedPacket, Capture, drain
+from vxlab.lab.captures import open_captures
 from vxlab.lab.handle import Lab
 from vxlab.testing.forked import fork
 from vxlab.testing.polling import until_unchanged
@@ -28,8 +28,8 @@ def parse_target(text: str) -> Target:
     return node, interface or None
 
 
-def open_in_child(lab: Lab, targets: Iterable[Target]) -> list[Tap]:
-    """Open taps in a child process, which passes the sockets on.
+def open_in_child(lab: Lab, targets: Iterable[Target]) -> list[Capture]:
+    """Open captures in a child process, which passes the sockets on.
 
     To open them a process enters the lab's user namespace for good; the test run must not, since it
     may use other labs later.
@@ -45,25 +45,25 @@ def open_in_child(lab: Lab, targets: Iterable[Target]) -> list[Tap]:
     text = received.decode()
     assert fds, f"cannot capture: {text or 'the capturing process failed'}"
     places = [line.partition(" ") for line in text.splitlines()]
-    return [_tap(node, name, fd) for (node, _, name), fd in zip(places, fds, strict=True)]
+    return [_capture(node, name, fd) for (node, _, name), fd in zip(places, fds, strict=True)]
 
 
 def _send_taps(lab: Lab, targets: Iterable[Target], peer: socket.socket) -> NoReturn:
     try:
-        taps = open_taps(lab, targets)
-        text = "\n".join(f"{tap.node} {tap.interface}" for tap in taps)
-        socket.send_fds(peer, [text.encode()], [tap.socket.fileno() for tap in taps])
+        captures = open_captures(lab, targets)
+        text = "\n".join(f"{capture.node} {capture.interface}" for capture in captures)
+        socket.send_fds(peer, [text.encode()], [capture.socket.fileno() for capture in captures])
     except Exception:
         peer.send(traceback.format_exc().encode()[-_LONGEST_LIST:])
     finally:
         os._exit(0)
 
 
-def _tap(node: str, interface: str, fd: int) -> Tap:
-    """A tap on a socket that another process has opened and bound."""
-    tap = object.__new__(Tap)
-    tap.node, tap.interface, tap.socket = node, interface, socket.socket(fileno=fd)
-    return tap
+def _capture(node: str, interface: str, fd: int) -> Capture:
+    """A capture on a socket that another process has opened and bound."""
+    capture = object.__new__(Capture)
+    capture.node, capture.interface, capture.socket = node, interface, socket.socket(fileno=fd)
+    return capture
 
 
 class Recording:
@@ -73,12 +73,12 @@ class Recording:
     """
 
     def __init__(self, lab: Lab, targets: Iterable[Target], limit: int | None = None) -> None:
-        self.taps = open_in_child(lab, targets)
-        self.seen: deque[Sighting] = deque(maxlen=limit)
+        self.captures = open_in_child(lab, targets)
+        self.seen: deque[CapturedPacket] = deque(maxlen=limit)
 
-    def look(self) -> list[Sighting]:
+    def look(self) -> list[CapturedPacket]:
         """Read what has arrived; returns all packets of the recording."""
-        self.seen.extend(drain(self.taps))
+        self.seen.extend(drain(self.captures))
         return list(self.seen)
 
     def vxlan(self, interface: str, direction: int | None = None) -> list[Encapsulated]:
@@ -90,7 +90,7 @@ class Recording:
         ]
         return [found for found in map(encapsulated, chosen) if found is not None]
 
-    def marked(self, mark: bytes) -> list[Sighting]:
+    def marked(self, mark: bytes) -> list[CapturedPacket]:
         """The packets that contain these bytes."""
         return [packet for packet in self.look() if mark in packet.data]
 
@@ -100,7 +100,7 @@ class Recording:
         This recording does not see the frame leave. AssertionError if the interface is down.
         """
         try:
-            next(tap for tap in self.taps if tap.interface == interface).send(frame)
+            next(capture for capture in self.captures if capture.interface == interface).send(frame)
         except OSError as error:
             raise AssertionError(f"{interface}: cannot send: {error.strerror}") from None
 
@@ -114,8 +114,8 @@ class Recording:
 
     def close(self) -> None:
         """Close the sockets."""
-        for tap in self.taps:
-            tap.socket.close()
+        for capture in self.captures:
+            capture.socket.close()
 
     def __enter__(self) -> Recording:
         return self
