@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from vxlab.errors import LabError, UsageError
+from vxlab.system.mininet_module import make_importable
 
 if TYPE_CHECKING:
     from vxlab.nodes.plain_mininet import UnderlayController
@@ -40,6 +41,8 @@ __all__ = [
     "choice",
     "whole",
 ]
+
+make_importable()  # before anything of this package imports Mininet
 
 # Loaded on first use: Mininet costs import time, and most commands do without it.
 _HOMES = {

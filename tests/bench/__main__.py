@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def _by_itself(name: str, repeats: int, quick: bool) -> Found:
         return found
     if name == "labs":
         sizes = labs.SIZES[: 1 if quick else None]
-        return {str(n): _median_of(lambda n=n: labs.starts(n), repeats) for n in sizes}
-    ways = [_median_of(lambda way=way: labs.lab_tcp(way), repeats) for way in ("ebpf", "python")]
+        return {str(n): _median_of(partial(labs.starts, n), repeats) for n in sizes}
+    ways = [_median_of(partial(labs.lab_tcp, way), repeats) for way in ("ebpf", "python")]
     return {key: value for way in ways for key, value in way.items()}
 
 

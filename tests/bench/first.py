@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.bench.bed import socket_within
@@ -124,7 +125,7 @@ def _learn(name: str, control: Path, vnis: int, rows: int) -> None:
             source = b"\x02\xaa" + number.to_bytes(4, "big")
             speaker.send(header + b"\xff" * 6 + source + b"\x88\xb5" + bytes(46))
             if number % _CHUNK == _CHUNK - 1:
-                eventually(lambda heard=number + 1: _has_heard(control, heard), _WITHIN_S)
+                eventually(partial(_has_heard, control, number + 1), _WITHIN_S)
 
 
 def _speaker() -> socket.socket:

@@ -44,7 +44,7 @@ def _at(*path: str) -> Callable[[Found], float | None]:
         value: Any = found
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
-        return value
+        return None if value is None else float(value)
 
     return figure
 

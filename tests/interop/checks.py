@@ -12,10 +12,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from tests.interop.pairs import Endpoint, KindsLab, Pair, inside, ping
-from tests.support.labs import Captures
 from tests.support.poll import eventually
 from vxlab.capture.packets import INBOUND
 from vxlab.control import rpc
+from vxlab.testing import Recording
 
 Outcome = dict[Pair, str]
 
@@ -73,7 +73,7 @@ def tcp(kinds: KindsLab) -> Outcome:
 
 def unknown_unicast(kinds: KindsLab) -> Outcome:
     """A frame for a MAC that does not exist is flooded: it reaches the other VM exactly once."""
-    captures = kinds.running.captures(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
+    captures = kinds.running.record(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
     marks = {}
     for capture in captures.captures:
         for asks in {pair.asks for pair in kinds.pairs if pair.asks.name == capture.node}:
@@ -98,7 +98,7 @@ def does_not_fit(kinds: KindsLab) -> Outcome:
     RFC 7348 section 4.3: VTEPs do not fragment. Needs a narrow lab.
     """
     kinds.meet()
-    captures = kinds.running.captures(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
+    captures = kinds.running.record(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
     sockets = {capture.node: capture for capture in captures.captures}
     for length in (LARGEST + 1, LARGEST):
         for number, pair in enumerate(kinds.pairs):
@@ -120,7 +120,7 @@ def _mark(number: int, length: int) -> bytes:
     return f"<pair {number}, {length} bytes>".encode()
 
 
-def _fitted(captures: Captures, pair: Pair, number: int) -> str:
+def _fitted(captures: Recording, pair: Pair, number: int) -> str:
     """The outcome of both frames; the larger one was sent first."""
     small, large = _mark(number, LARGEST), _mark(number, LARGEST + 1)
     if not _await(lambda: bool(_arrived(captures, pair.answers, small))):
@@ -168,7 +168,7 @@ def _seen_behind(kinds: KindsLab, pairs: list[Pair], remote: str) -> Outcome:
     return {**dict.fromkeys(pairs, "yes"), **unmoved()}
 
 
-def _arrived(captures: Captures, end: Endpoint, mark: bytes) -> list[bytes]:
+def _arrived(captures: Recording, end: Endpoint, mark: bytes) -> list[bytes]:
     interface = f"{end.name}-eth0"
     return [
         captured.data

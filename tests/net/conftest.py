@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.labs import RunningLab, lab
 from tests.support.suite import Run, run_over_ours
 from vxlab.lab.handle import labs
 
-TEST_LABS = ("t-", "demo-")  # how the labs of these tests are called
+
+@pytest.fixture(scope="session", autouse=True)
+def base_directory() -> Iterator[Path]:
+    """A directory of this process's own for its labs.
+
+    Two test runs, or two workers of one, thus use the same lab names and do not meet.
+    """
+    before = os.environ.get("VXLAB_BASE")
+    path = Path(tempfile.mkdtemp(prefix="vxlab-t-", dir=before))
+    os.environ["VXLAB_BASE"] = str(path)
+    yield path
+    for left in labs():
+        left.end()
+    shutil.rmtree(path, ignore_errors=True)
+    os.environ.pop("VXLAB_BASE")
+    if before is not None:
+        os.environ["VXLAB_BASE"] = before
+
+
+@pytest.fixture(scope="module")
+def three_vteps() -> Iterator[RunningLab]:
+    """The lab of the demo, shared by the tests of a module."""
+    with lab("three_vteps", "t-scene") as running:
+        running.watch()
+        yield running
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The suite's run over our VTEP as it is by default, and all its packets."""
+    """The conformance suite's run over our VTEP with its default settings, and all packets."""
     return run_over_ours(tmp_path_factory.mktemp("suite") / "suite.pcapng")
 
 
 @pytest.fixture(autouse=True)
 def no_traceback_in_any_log() -> Iterator[None]:
-    """A part that crashed fails the test, even if nothing asked it."""
+    """A component that crashed fails the test, even if no assertion looked at it."""
     yield
     for running in labs():
-        if not running.name.startswith(TEST_LABS):
-            continue  # somebody else's
         for log in (running.directory.path / "log").glob("*.log"):
             text = log.read_text(errors="replace")
             assert "Traceback (most recent call last)" not in text, f"{log}:\n{text[-3000:]}"

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,9 @@ def assert_members(lab: RunningLab, names: list[str]) -> None:
 def test_vnis_come_and_go_at_run_time_and_with_them_their_groups(changing: RunningLab) -> None:
     for hypervisor in ("hv1", "hv2"):
         ask(changing, hypervisor, "vni_add", vni=77, group="239.1.1.77", vlan=7)
-    new = lambda: next(r for r in changing.listing("groups") if r["vni"] == 77)  # noqa: E731
+
+    def new() -> dict[str, Any]:
+        return next(r for r in changing.listing("groups") if r["vni"] == 77)
 
     def snooped() -> None:
         assert new()["snooped"] == {"s1": ["hv1", "hv2"]}

@@ -66,7 +66,7 @@ def test_head_end_replication_needs_no_multicast(family: Family) -> None:
     one, two, three = (family.address(number) for number in (1, 2, 3))
     settings = ("flooding=head-end", f"underlay={family.name}")
     with lab("three_vteps", f"t-head-end-{family.name}", *settings) as running:
-        captures = running.captures("hv1:hv1-eth0")
+        captures = running.record("hv1:hv1-eth0")
         running.ping("A", "10.0.0.2")
         running.ping("A", "10.0.0.3")
         assert running.listing("groups") == []

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.labs import RunningLab, lab
+from vxlab.testing import RunningLab
+
+pytestmark = pytest.mark.vxlab("many_vnis")
 
 INHABITED = {"L": 1, "M": 4096, "H": 16777215}
 
 
-@pytest.fixture(scope="module")
-def thousands() -> Iterator[RunningLab]:
-    with lab("many_vnis", "t-vnis") as running:
-        yield running
-
-
 @pytest.mark.parametrize("vni", INHABITED.values())
-def test_traffic_passes(thousands: RunningLab, vni: int) -> None:
-    thousands.all_of_segment_reach_each_other(vni)
+def test_traffic_passes(lab: RunningLab, vni: int) -> None:
+    lab.all_of_segment_reach_each_other(vni)
 
 
-def test_every_vtep_has_joined_for_all_of_them(thousands: RunningLab) -> None:
-    rows = thousands.listing("groups")
+def test_every_vtep_has_joined_for_all_of_them(lab: RunningLab) -> None:
+    rows = lab.listing("groups")
     assert len(rows) == 5000
     assert len({row["group"] for row in rows}) == 50
     for row in rows:
@@ -31,11 +25,11 @@ def test_every_vtep_has_joined_for_all_of_them(thousands: RunningLab) -> None:
         assert row["snooped"] == {"s1": ["hv1", "hv2", "hv3"]}
 
 
-def test_segments_that_share_a_group_share_no_frame(thousands: RunningLab) -> None:
-    sharing = {row["vni"] for row in thousands.listing("groups") if row["group"] == "239.1.3.1"}
+def test_segments_that_share_a_group_share_no_frame(lab: RunningLab) -> None:
+    sharing = {row["vni"] for row in lab.listing("groups") if row["group"] == "239.1.3.1"}
     assert 1 in sharing
     assert len(sharing) == 100
-    thousands.run("L1", "ip", "neigh", "flush", "all")
-    thousands.ping("L1", "10.0.0.2")
-    touched = [row for row in thousands.listing("fdb", "hv3") if row["vni"] in sharing - {1}]
+    lab.run("L1", "ip", "neigh", "flush", "all")
+    lab.ping("L1", "10.0.0.2")
+    touched = [row for row in lab.listing("fdb", "hv3") if row["vni"] in sharing - {1}]
     assert touched == []

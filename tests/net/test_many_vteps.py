@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.labs import RunningLab, address_of, lab, vxlab_ok
+from vxlab.testing.lab import Row
 
 PAIRS = 200
 UP_WITHIN_S = 30
@@ -40,7 +41,7 @@ def test_the_underlays_tables_hold_vtep_addresses_only(crowd: RunningLab) -> Non
 
 
 def test_a_flood_crosses_a_tree_of_switches_once(crowd: RunningLab) -> None:
-    captures = crowd.captures(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
+    captures = crowd.record(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
     crowd.run("vm1", "ip", "neigh", "flush", "all")
     crowd.ping("vm1", address_of(crowd.handle.node("vm40")))
     crowd.ping("hv1", "192.0.2.14")
@@ -67,6 +68,6 @@ def test_thirty_hypervisors_come_up_and_reach_each_other(thirty: RunningLab) -> 
     thirty.ping_each(sample_of_pairs(vms))
 
 
-def sample_of_pairs(vms: list[dict]) -> list[tuple[dict, dict]]:
+def sample_of_pairs(vms: list[Row]) -> list[tuple[Row, Row]]:
     chance = random.Random(7348)
-    return [tuple(chance.sample(vms, 2)) for _ in range(PAIRS)]  # type: ignore[misc]
+    return [(one, other) for one, other in (chance.sample(vms, 2) for _ in range(PAIRS))]

@@ -18,28 +18,32 @@ from vxlab.capture.decode import Encapsulated
 from vxlab.capture.packets import INBOUND, OUTBOUND
 from vxlab.capture.pcapng import save
 from vxlab.control import rpc
+from vxlab.testing.lab import Row
+
+pytestmark = pytest.mark.vxlab("three_vteps")
 
 A, B, C = (f"02:00:00:00:00:{last}" for last in ("0a", "0b", "0c"))
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 GROUP = "239.1.1.10"
+Recorded = tuple[list[Row], dict[str, list[Encapsulated]], Path]
 UNDERLAY = ("hv1:hv1-eth0", "hv2:hv2-eth0", "hv3:hv3-eth0")
 
 
 @pytest.fixture(autouse=True)
-def clean_tables(three_vteps: RunningLab) -> None:
+def clean_tables(lab: RunningLab) -> None:
     """Each test begins with nothing learned, neither by VTEPs nor by VMs or virtual switches."""
     forget = "ovs-appctl fdb/flush; for vm in A B C; do ip -n $vm neigh flush all; done"
-    three_vteps.run("br1", "sh", "-c", forget)
+    lab.run("br1", "sh", "-c", forget)
     for hypervisor in ("hv1", "hv2", "hv3"):
-        flush(three_vteps, hypervisor)
+        flush(lab, hypervisor)
 
 
 def flush(lab: RunningLab, hypervisor: str) -> None:
     rpc.ask(lab.handle.directory.agent_socket(hypervisor), "flush")
 
 
-def test_nodes_have_the_promised_shape(three_vteps: RunningLab) -> None:
-    rows = json.loads(vxlab_ok("nodes", three_vteps.name, "--json"))
+def test_nodes_have_the_promised_shape(lab: RunningLab) -> None:
+    rows = json.loads(vxlab_ok("nodes", lab.name, "--json"))
     by_name = {row["name"]: row for row in rows}
     assert by_name["A"] == {
         "name": "A", "kind": "vm", "hypervisor": "hv1", "ip": ["10.0.0.1/24"], "mac": A,
@@ -51,32 +55,32 @@ def test_nodes_have_the_promised_shape(three_vteps: RunningLab) -> None:
     assert kinds == {"vm", "hypervisor", "bridge", "switch"}
 
 
-def test_groups_are_joined_and_snooped(three_vteps: RunningLab) -> None:
+def test_groups_are_joined_and_snooped(lab: RunningLab) -> None:
     members = ["hv1", "hv2", "hv3"]
-    assert three_vteps.listing("groups") == [
+    assert lab.listing("groups") == [
         {"vni": 10, "group": GROUP, "joined": members, "snooped": {"s1": members}}
     ]
 
 
-def test_a_ping_teaches_both_ends_and_the_bystander(three_vteps: RunningLab) -> None:
-    three_vteps.ping("A", "10.0.0.2")
-    three_vteps.assert_row("hv1", 10, A, None)
-    three_vteps.assert_row("hv1", 10, B, HV2)
-    three_vteps.assert_row("hv2", 10, A, HV1)
-    three_vteps.assert_row("hv2", 10, B, None)
-    three_vteps.assert_row("hv3", 10, A, HV1)  # from the flooded request
-    assert three_vteps.row("hv3", 10, B) is None  # the unicast answer never came by
-    row = three_vteps.row("hv1", 10, B)
+def test_a_ping_teaches_both_ends_and_the_bystander(lab: RunningLab) -> None:
+    lab.ping("A", "10.0.0.2")
+    lab.assert_row("hv1", 10, A, None)
+    lab.assert_row("hv1", 10, B, HV2)
+    lab.assert_row("hv2", 10, A, HV1)
+    lab.assert_row("hv2", 10, B, None)
+    lab.assert_row("hv3", 10, A, HV1)  # from the flooded request
+    assert lab.row("hv3", 10, B) is None  # the unicast answer never came by
+    row = lab.row("hv1", 10, B)
     assert row is not None
     assert set(row) == {"hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"}
     assert (row["kind"], row["port"]) == ("learned", None)
 
 
-def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: RunningLab) -> None:
-    three_vteps.ping("A", "10.0.0.2")
-    captures = three_vteps.captures(*UNDERLAY)
-    three_vteps.ping("A", "10.0.0.2", count=20)
-    three_vteps.ping("hv1", HV3)  # comes behind whatever was flooded
+def test_the_third_link_is_quiet_once_both_ends_know_each_other(lab: RunningLab) -> None:
+    lab.ping("A", "10.0.0.2")
+    captures = lab.record(*UNDERLAY)
+    lab.ping("A", "10.0.0.2", count=20)
+    lab.ping("hv1", HV3)  # comes behind whatever was flooded
     for interface in ("hv1-eth0", "hv2-eth0"):
         # Kernels confirm their ARP entries now and then, unicast: not what is counted here.
         pings = [packet for packet in captures.vxlan(interface) if ICMP in packet.inner]
@@ -85,12 +89,12 @@ def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: Run
     captures.close()
 
 
-def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
-    before = vni_10_stats(three_vteps)
-    captures = three_vteps.captures("hv1:hv1-eth0")
-    three_vteps.ping("A", "10.0.0.2", count=5)
+def test_stats_count_what_the_wire_carried(lab: RunningLab) -> None:
+    before = vni_10_stats(lab)
+    captures = lab.record("hv1:hv1-eth0")
+    lab.ping("A", "10.0.0.2", count=5)
     out = captures.vxlan("hv1-eth0", OUTBOUND)
-    after = vni_10_stats(three_vteps)
+    after = vni_10_stats(lab)
     for kind, to_group in (("flood", True), ("unicast", False)):
         sent = [packet for packet in out if (packet.destination == GROUP) == to_group]
         moved = {
@@ -102,25 +106,25 @@ def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
     captures.close()
 
 
-def vni_10_stats(lab: RunningLab) -> dict:
+def vni_10_stats(lab: RunningLab) -> Row:
     return next(row for row in lab.listing("stats", "hv1") if row["vni"] == 10)
 
 
-def test_tcp_gets_through_with_the_vms_offloads_on(three_vteps: RunningLab) -> None:
-    server = three_vteps.start("B", "iperf3", "-s", "-1")
-    eventually(lambda: listens(three_vteps, "B", 5201))
-    report = json.loads(three_vteps.run("A", "iperf3", "-c", "10.0.0.2", "-t", "1", "-J"))
+def test_tcp_gets_through_with_the_vms_offloads_on(lab: RunningLab) -> None:
+    server = lab.start("B", "iperf3", "-s", "-1")
+    eventually(lambda: listens(lab, "B", 5201))
+    report = json.loads(lab.run("A", "iperf3", "-c", "10.0.0.2", "-t", "1", "-J"))
     server.communicate(timeout=10)
     assert "error" not in report
     assert report["end"]["sum_received"]["bits_per_second"] > 1e6
 
 
-def test_a_tcp_stream_arrives_byte_for_byte(three_vteps: RunningLab, tmp_path: Path) -> None:
+def test_a_tcp_stream_arrives_byte_for_byte(lab: RunningLab, tmp_path: Path) -> None:
     sent, received = tmp_path / "sent", tmp_path / "received"
     sent.write_bytes(random.Random(4789).randbytes(5_000_000))
-    server = three_vteps.start("B", sys.executable, "-c", TAKE, str(received))
-    eventually(lambda: listens(three_vteps, "B", 9000))
-    three_vteps.run("A", sys.executable, "-c", GIVE, str(sent))
+    server = lab.start("B", sys.executable, "-c", TAKE, str(received))
+    eventually(lambda: listens(lab, "B", 9000))
+    lab.run("A", sys.executable, "-c", GIVE, str(sent))
     server.communicate(timeout=10)
     assert received.read_bytes() == sent.read_bytes()
 
@@ -143,9 +147,9 @@ def listens(lab: RunningLab, node: str, port: int) -> None:
     assert f":{port}" in lab.run(node, "ss", "-ltnH"), f"nothing listens on port {port} of {node}"
 
 
-def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None:
-    captures = three_vteps.captures("hv1:hv1-eth0")
-    three_vteps.run("A", "ping", "-c1", "-W2", "-M", "do", "-s", "1472", "10.0.0.2")
+def test_a_full_size_frame_crosses_unfragmented(lab: RunningLab) -> None:
+    captures = lab.record("hv1:hv1-eth0")
+    lab.run("A", "ping", "-c1", "-W2", "-M", "do", "-s", "1472", "10.0.0.2")
     largest = max(len(packet.captured.data) for packet in captures.vxlan("hv1-eth0", OUTBOUND))
     assert largest == 1514 + 50
     captures.close()
@@ -155,20 +159,18 @@ def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None
 
 
 @pytest.fixture
-def recorded(
-    three_vteps: RunningLab, clean_tables: None, tmp_path: Path
-) -> tuple[list[dict], dict[str, list[Encapsulated]], Path]:
+def recorded(lab: RunningLab, clean_tables: None, tmp_path: Path) -> Recorded:
     """One ping from a cold start: all decisions, all VXLAN packets per link, their pcapng."""
     log = tmp_path / "events.jsonl"
-    captures = three_vteps.captures(*UNDERLAY)
+    captures = lab.record(*UNDERLAY)
     with log.open("w") as out:
         events = subprocess.Popen(
-            [*VXLAB, "events", "--lab", three_vteps.name, "--json", "--initial-state"],
+            [*VXLAB, "events", "--lab", lab.name, "--json", "--initial-state"],
             stdout=out,
             stderr=subprocess.DEVNULL,
         )
         eventually(lambda: count_lines(log, 3))  # the three joins
-        three_vteps.ping("A", "10.0.0.2")
+        lab.ping("A", "10.0.0.2")
         eventually(lambda: count_lines(log, 17))
         events.terminate()
         events.wait()
@@ -184,7 +186,7 @@ def count_lines(path: Path, wanted: int) -> None:
     assert len(found) >= wanted, f"{len(found)} of {wanted} events:\n" + "\n".join(found)
 
 
-def told(events: list[dict], hypervisor: str) -> list[tuple]:
+def told(events: list[Row], hypervisor: str) -> list[tuple[str, str, str]]:
     """A hypervisor's decisions in order, in short."""
     return [
         (e["decision"], e["why"], e["mac"] or (e["frame"] or {}).get("summary", "").split(" ")[0])
@@ -193,7 +195,7 @@ def told(events: list[dict], hypervisor: str) -> list[tuple]:
     ]
 
 
-def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: tuple) -> None:
+def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: Recorded) -> None:
     events, _, _ = recorded
     assert told(events, "hv1") == [
         ("joined", "vni_added", ""),
@@ -220,7 +222,7 @@ def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: tuple) -> N
     ]
 
 
-def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None:
+def test_events_agree_with_the_capture_packet_by_packet(recorded: Recorded) -> None:
     events, links, _ = recorded
     for hypervisor, packets in links.items():
         mine = [e for e in events if e["hypervisor"] == hypervisor]
@@ -234,7 +236,7 @@ def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None
         assert received == [(p.source, p.vni, p.inner.src, len(p.inner)) for p in into]
 
 
-def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: tuple) -> None:
+def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: Recorded) -> None:
     _, links, capture = recorded
     fields = [
         "frame.interface_name",
@@ -261,7 +263,7 @@ def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: tuple) -
     assert tshark(capture, "_ws.malformed", "frame.number") == []
 
 
-def outer_fields(row: list[str]) -> tuple:
+def outer_fields(row: list[str]) -> tuple[str, str, int, int, int, int]:
     """tshark lists a field of every layer that has it, outermost first."""
     name, source, port, vni, flags, checksum = (cell.split(",")[0] for cell in row)
     return name, source, int(port), int(vni), int(flags, 16), int(checksum, 16)
@@ -279,12 +281,12 @@ def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
-def test_commands_refuse_what_cannot_be(three_vteps: RunningLab) -> None:
-    refused = vxlab("fdb", "--lab", three_vteps.name, "hv9")
+def test_commands_refuse_what_cannot_be(lab: RunningLab) -> None:
+    refused = vxlab("fdb", "--lab", lab.name, "hv9")
     assert refused.returncode == 2
     assert "hv9: no hypervisor" in refused.stderr
     assert "allowed: hv1, hv2, hv3" in refused.stderr
-    assert vxlab("exec", "--lab", three_vteps.name, "A", "--", "sh", "-c", "exit 7").returncode == 7
-    second = vxlab("up", "three_vteps", "--name", three_vteps.name, "-d")
+    assert vxlab("exec", "--lab", lab.name, "A", "--", "sh", "-c", "exit 7").returncode == 7
+    second = vxlab("up", "three_vteps", "--name", lab.name, "-d")
     assert second.returncode == 1
     assert "runs already" in second.stderr

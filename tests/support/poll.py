@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-_POLL_S = 0.05
+from vxlab.testing.polling import eventually
 
-
-def eventually(check: Callable[[], object], within: float = 10.0) -> None:
-    """Call `check` until it raises no AssertionError; after `within` seconds raise its last one."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            check()
-            return
-        except AssertionError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_POLL_S)
+__all__ = ["eventually", "pause"]
 
 
 def pause(seconds: float) -> None:

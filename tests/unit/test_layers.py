@@ -24,10 +24,10 @@ VXLAB_ORDER = (
     "nodes",  # Mininet's classes
     "topology",  # the description of a lab
     "lab",  # a running lab and its client side
-    "testing",
     *("demo", "conformance"),
     "setup",
     "cli",
+    "testing",  # runs the command in a fork of the test run
 )
 UNORDERED = ("__init__", "__main__")  # public names, loaded lazily; the entry point
 

@@ -44,7 +44,7 @@ def machine_lacks() -> str | None:
         return "this machine is big-endian"
     for program in OBJECTS.values():
         if not program.exists():
-            return f"{program.name} is not built: `make setup` builds it, with clang"
+            return f"{program.name} was not compiled on installation (needs clang, libbpf-dev)"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "no permission to open /dev/net/tun"
     return None

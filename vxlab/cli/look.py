@@ -1,4 +1,4 @@
-"""Commands that look into a lab: nodes, fdb, groups, stats, doctor."""
+"""Commands that look into a lab: nodes, fdb, groups, stats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from vxlab.console import as_json, table
 from vxlab.control import rpc
 from vxlab.lab.groups import group_rows
 from vxlab.lab.handle import Lab, find
-from vxlab.setup import doctor as machine
 from vxlab.topology.families import family_of
 
 
@@ -121,24 +120,4 @@ def _stats_cells(row: dict[str, Any]) -> list[Any]:
     return [row["hypervisor"], row["vni"], *packets, ", ".join(drops)]
 
 
-@click.command()
-@json_option
-def doctor(json_: bool) -> None:
-    """What this machine has and lacks, and the cures."""
-    checks = machine.checks()
-    if json_:
-        as_json([vars(check) for check in checks])
-    else:
-        rows = [(check.name, _verdict(check), check.detail, check.cure) for check in checks]
-        table(["what", "is", "detail", "cure"], rows)
-        for check in checks:
-            for line in check.lines:
-                click.echo(f"{check.name}: {line}")
-    sys.exit(any(check.needed and not check.ok for check in checks))
-
-
-def _verdict(check: Any) -> str:
-    return "ok" if check.ok else ("LACKING" if check.needed else "absent")
-
-
-LOOK_COMMANDS: list[click.Command] = [nodes, fdb, groups, stats, doctor]
+LOOK_COMMANDS: list[click.Command] = [nodes, fdb, groups, stats]

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from vxlab.cli.doctor import doctor
 from vxlab.cli.judge import JUDGE_COMMANDS
 from vxlab.cli.look import LOOK_COMMANDS
 from vxlab.cli.manage import MANAGE_COMMANDS
@@ -24,7 +25,7 @@ def vxlab() -> None:
     """
 
 
-for command in MANAGE_COMMANDS + LOOK_COMMANDS + WATCH_COMMANDS + JUDGE_COMMANDS:
+for command in MANAGE_COMMANDS + LOOK_COMMANDS + WATCH_COMMANDS + JUDGE_COMMANDS + [doctor]:
     vxlab.add_command(command)
 
 

@@ -1,1 +1,1 @@
-"""The machine under the laboratory: its set-up and what it has and lacks."""
+"""Installation: the set-up script, the build backend, and the checks of `vxlab doctor`."""

@@ -1,6 +1,6 @@
-"""What this machine has and lacks for a laboratory, and the command that mends each lack.
+"""What a lab needs on this machine, and the command that installs what is missing.
 
-Standard library only: it must run where nothing else does yet. It finds, it never mends.
+Standard library only: it must run where nothing else does yet. It changes nothing.
 """
 
 from __future__ import annotations
@@ -8,12 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from vxlab.setup.installation import (
+    apt_install,
+    in_checkout,
+    install_modules,
+    install_packages,
+)
 from vxlab.setup.kernel import KERNEL_CHECKS
 from vxlab.setup.probes import Check, Probes, found, lacking
 
 __all__ = ["Check", "Probes", "checks"]
 
-SETUP = "make setup"
 MEMORY_NEEDED_MIB = 512
 
 TOOLS = {
@@ -34,41 +39,65 @@ _RYU = (
     "import ryu, ryu.base.app_manager, ryu.controller.controller; print(ryu.version)"
 )
 _OS_KEN = "import os_ken.base.app_manager, importlib.metadata as m; print(m.version('os-ken'))"
+_MININET = "import vxlab, mininet.net as n; print(n.VERSION)"
+_SCAPY = "import scapy; print(scapy.__version__)"
 
 
 def checks(probes: Probes | None = None) -> list[Check]:
-    """All checks on this machine, in the order in which lacks should be mended."""
+    """All checks on this machine, in the order in which missing things should be installed."""
     asked = probes or Probes()
     return [check(asked) for check in (*_SOFTWARE_CHECKS, *KERNEL_CHECKS, _memory)]
 
 
 def _tools(probes: Probes) -> Check:
-    lacks = {tool: package for tool, package in TOOLS.items() if not probes.tool(tool)}
-    if not lacks:
+    missing = {tool: package for tool, package in TOOLS.items() if not probes.tool(tool)}
+    if not missing:
         return found("tools", f"all {len(TOOLS)} of them")
-    packages = " ".join(sorted(set(lacks.values())))
-    cure = f"sudo apt-get install -y --no-install-recommends {packages}"
-    return lacking("tools", f"not found: {', '.join(lacks)}", cure)
+    cure = apt_install(missing.values())
+    return lacking("tools", f"not found: {', '.join(missing)}", cure)
 
 
 def _open_vswitch(probes: Probes) -> Check:
-    said = probes.run("ovs-vsctl", "--version") or ""
-    version = re.search(r"\d+\.\d+\.\d+", said)
+    output = probes.run("ovs-vsctl", "--version") or ""
+    version = re.search(r"\d+\.\d+\.\d+", output)
     if version:
         return found("Open vSwitch", version.group())
-    return lacking("Open vSwitch", "ovs-vsctl does not run", SETUP)
+    cure = install_packages(["openvswitch-switch"])
+    return lacking("Open vSwitch", "ovs-vsctl does not run", cure)
 
 
-def _importable(
-    name: str, program: str, needed: bool = True, cure: str = SETUP
-) -> Callable[[Probes], Check]:
-    def check(probes: Probes) -> Check:
-        version = probes.python(program)
-        if version:
-            return found(name, version, needed)
-        return lacking(name, "this Python cannot import it", cure, needed)
+def _mininet(probes: Probes) -> Check:
+    if version := probes.python(_MININET):
+        return found("Mininet", version)
+    return lacking("Mininet", "Python cannot import it", install_packages(["mininet"]))
 
-    return check
+
+def _scapy(probes: Probes) -> Check:
+    if version := probes.python(_SCAPY):
+        return found("Scapy", version)
+    return lacking("Scapy", "Python cannot import it", install_modules("scapy"))
+
+
+def _ryu(probes: Probes) -> Check:
+    """Needed in a checkout, where it is the default; os-ken takes its place elsewhere."""
+    needed = in_checkout()
+    if version := probes.python(_RYU):
+        return found("Ryu", version, needed)
+    detail = "Python cannot import it"
+    if needed:
+        return lacking("Ryu", detail, install_modules("ryu"))
+    cure = "make setup"
+    detail = f"{detail}; the controller uses os-ken. Only a checkout installs Ryu"
+    return lacking("Ryu", detail, cure, needed=False)
+
+
+def _os_ken(probes: Probes) -> Check:
+    """Needed where Ryu is missing."""
+    if version := probes.python(_OS_KEN):
+        return found("os-ken", version, needed=False)
+    needed = not in_checkout() and probes.python(_RYU) is None
+    cure = install_modules("os-ken>=4.0,<5")
+    return lacking("os-ken", "Python cannot import it", cure, needed)
 
 
 def _memory(probes: Probes) -> Check:
@@ -85,8 +114,8 @@ def _memory(probes: Probes) -> Check:
 _SOFTWARE_CHECKS: tuple[Callable[[Probes], Check], ...] = (
     _tools,
     _open_vswitch,
-    _importable("Mininet", "import mininet.net as n; print(n.VERSION)"),
-    _importable("Scapy", "import scapy; print(scapy.__version__)"),
-    _importable("Ryu", _RYU),
-    _importable("os-ken", _OS_KEN, needed=False),
+    _mininet,
+    _scapy,
+    _ryu,
+    _os_ken,
 )

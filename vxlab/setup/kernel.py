@@ -1,15 +1,16 @@
-"""The doctor's questions about the kernel: namespaces, links, Open vSwitch's datapath."""
+"""Checks of the kernel: namespaces, kinds of links, Open vSwitch's datapath, eBPF."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from vtep.constants import VXLAN_PORT
+from vxlab.setup.installation import install_fast_path
 from vxlab.setup.probes import Check, Probes, found, lacking
 
 TUN = "/dev/net/tun"
 
-# setting, the value that forbids user namespaces to ordinary users, the command that allows them
+# setting, the value that denies user namespaces to ordinary users, the value that allows them
 _FORBIDDING = (
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
     ("kernel/unprivileged_userns_clone", "0", "1"),
@@ -20,17 +21,19 @@ _FORBIDDING = (
 def _namespaces(probes: Probes) -> Check:
     name = "namespaces"
     if probes.run(*_unshared(probes), "true") is not None:
-        return found(name, "as root" if probes.root() else "for ordinary users, too")
+        return found(name, "as root" if probes.root() else "also for ordinary users")
     if probes.root():
         return lacking(
-            name, "root may not make them: inside a container?", "docker run --privileged IMAGE"
+            name,
+            "root may not create them; is this a container without --privileged?",
+            "docker run --privileged IMAGE",
         )
     for setting, forbids, allows in _FORBIDDING:
         if probes.read(f"/proc/sys/{setting}") == forbids:
             dotted = setting.replace("/", ".")
             cure = f"sudo sysctl -w {dotted}={allows}"
-            return lacking(name, f"{dotted} is {forbids}; running as root works, too", cure)
-    return lacking(name, "not for ordinary users on this kernel", "sudo make demo")
+            return lacking(name, f"{dotted} is {forbids}; root needs no such setting", cure)
+    return lacking(name, "this kernel has none for ordinary users", "sudo make demo")
 
 
 def _unshared(probes: Probes) -> list[str]:
@@ -40,23 +43,23 @@ def _unshared(probes: Probes) -> list[str]:
 
 
 def _link(kind: str, needed: bool, use: str, *options: str) -> Callable[[Probes], Check]:
-    """Whether the kernel makes links of a kind: tried where nobody sees it."""
+    """Whether the kernel can create links of a kind; tried in a network namespace of its own."""
 
     def check(probes: Probes) -> Check:
         if not _namespaces(probes).ok:
-            return lacking(kind, "not tried, for want of namespaces", "vxlab doctor", needed=False)
+            return lacking(kind, "not checked: that needs namespaces", "vxlab doctor", needed=False)
         trial = ["ip", "link", "add", "probe", "type", kind, *options]
         if probes.run(*_unshared(probes), *trial) is not None:
             return found(kind, "the kernel has it", needed)
         return lacking(
-            kind, f"the kernel makes no such link; {use}", f"sudo modprobe {kind}", needed
+            kind, f"the kernel cannot create such links; {use}", f"sudo modprobe {kind}", needed
         )
 
     return check
 
 
 def _module(probes: Probes) -> bool:
-    """Whether Open vSwitch's kernel module is loaded, or root can load it: a lab then uses it."""
+    """Whether a lab uses Open vSwitch's kernel module: it is loaded, or root can load it."""
     if probes.exists("/sys/module/openvswitch"):
         return True
     return probes.root() and probes.run("modprobe", "-n", "openvswitch") is not None
@@ -73,10 +76,10 @@ def _datapath(probes: Probes) -> Check:
 def _tun(probes: Probes) -> Check:
     needed = not _module(probes)
     if probes.opens(TUN):
-        return found(TUN, "this user may open it", needed)
+        return found(TUN, "this user can open it", needed)
     if not probes.exists(TUN):
         return lacking(TUN, "missing; the userspace datapath needs it", "sudo modprobe tun", needed)
-    detail = "this user may not open it; the userspace datapath needs it"
+    detail = "this user cannot open it; the userspace datapath needs it"
     return lacking(TUN, detail, f"sudo chmod 0666 {TUN}", needed)
 
 
@@ -94,17 +97,18 @@ def _fast_path(probes: Probes) -> Check:
     if reason == _LOADED:
         return found(name, "the kernel accepts the programs", needed=False)
     detail = f"{reason}; VTEPs forward in Python"
-    cure = "make setup" if probes.root() else "sudo make demo"
+    missing = "not compiled" in reason or probes.root()
+    cure = install_fast_path() if missing else "sudo make demo"
     return lacking(name, detail, cure, needed=False, lines=tuple(log))
 
 
 KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (
     _namespaces,
-    _link("veth", True, "every link of a lab is one"),
+    _link("veth", True, "all links of a lab are of this kind"),
     _link(
         "vxlan",
         False,
-        "only the kernel's own VTEP beside ours needs it",
+        "only VTEPs of the kind `linux` need it",
         "id",
         "1",
         "dstport",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins what requirements.in and build.in ask for, for every Python from 3.10 on, with hashes.
+# Pins the dependencies of requirements.in and build.in with hashes, for Python 3.10 and newer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

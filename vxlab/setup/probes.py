@@ -1,6 +1,6 @@
-"""How the doctor asks the machine: the few questions that differ from machine to machine.
+"""How `vxlab doctor` queries the machine. The queries only collect facts; doctor.py judges them.
 
-Tests hand in their own answers; nothing here judges them.
+Unit tests replace this class by one that describes a machine of their own.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _RUN_WITHIN_S = 60  # importing Ryu alone takes 10 s on a busy or emulated machi
 
 
 class Probes:
-    """The real machine. Each question is cheap, changes nothing and never raises."""
+    """The real machine. No query changes anything or raises."""
 
     def tool(self, name: str) -> bool:
-        """Whether a command is on PATH, or where only root's PATH leads."""
+        """Whether a command is on PATH or in a directory that only root has on PATH."""
         places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
         return shutil.which(name, path=places) is not None
 
     def run(self, *command: str) -> str | None:
-        """Standard output of a command, stripped; None if it failed or is not there."""
+        """Standard output of a command, stripped; None if it failed or does not exist."""
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=_RUN_WITHIN_S, check=False
@@ -34,7 +34,7 @@ class Probes:
         return done.stdout.strip() if done.returncode == 0 else None
 
     def python(self, program: str) -> str | None:
-        """Standard output of a program for this very interpreter; None if it raised."""
+        """Standard output of a Python program, run by this interpreter; None if it raised."""
         return self.run(sys.executable, "-W", "ignore", "-c", program)
 
     def read(self, path: str) -> str | None:
@@ -45,7 +45,7 @@ class Probes:
             return None
 
     def exists(self, path: str) -> bool:
-        """Whether a path is there."""
+        """Whether a path exists."""
         return os.path.exists(path)
 
     def opens(self, path: str) -> bool:
@@ -63,7 +63,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing a laboratory needs or profits from, as found.
+    """One thing that a lab needs, or works better with, and its state on this machine.
 
     cure: one command line that fixes it, empty if ok. needed: no lab starts without it.
     lines: further output that explains the detail, such as the end of a log.

@@ -92,16 +92,6 @@ pip() {
         "$venv/bin/python" -m pip "$@"
 }
 
-# Mininet's module comes from the distribution. Only this module is linked into .venv: with all of the
-# distribution's modules visible, its old pyOpenSSL meets our newer cryptography, and eventlet fails to import.
-link_mininet() {
-    local module packages
-    module=$("$python" -I -c 'import mininet; print(*mininet.__path__)' 2>>"$log") ||
-        die "$python cannot import mininet, though the package is installed"
-    packages=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    ln -sfn "$module" "$packages/mininet"
-}
-
 # Ryu's setup.py needs the old setuptools of build.lock, hence --no-build-isolation.
 make_environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
@@ -109,7 +99,6 @@ make_environment() {
     say "making .venv with the locked Python dependencies"
     rm -rf "$venv" || die "cannot replace $venv; remove it as the user who owns it"
     logged "python3 -m venv" "$python" -m venv "$venv"
-    link_mininet
     logged "pip install" pip install --require-hashes -r "$here/build.lock"
     logged "pip install" pip install --require-hashes --no-build-isolation \
         -r "$here/requirements.lock"
@@ -127,25 +116,17 @@ objects=("$fast_path"/vxlan{4,6}.bpf.o)
 
 # The sources and the compiled objects. A missing or changed object changes the key, too.
 fast_path_key() {
-    sha256sum "$fast_path"/*.[ch] "$here/setup.sh" "${objects[@]}" 2>/dev/null | cut -d ' ' -f 1 | tr '\n' ' ' || true
-}
-
-compile() { # FAMILY OBJECT
-    # The packet's headers are packed structures whose members may be unaligned. The eBPF program
-    # reads them in place: x86 and arm64 support unaligned access.
-    clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
-        -I "/usr/include/$(uname -m)-linux-gnu" -D "UNDERLAY=$1" \
-        -c "$fast_path/vxlan.bpf.c" -o "$2" >>"$log" 2>&1 </dev/null 9>&-
+    sha256sum "$fast_path"/*.[ch] "$here/compile_fast_path.sh" "${objects[@]}" 2>/dev/null |
+        cut -d ' ' -f 1 | tr '\n' ' ' || true
 }
 
 # Without the objects agents forward in Python. A failed compilation is therefore reported, but is
 # not an error. No key is written then, so the next run compiles and reports again.
 build_fast_path() {
-    rm -f "${objects[@]}" "$venv/.fast_path"
-    if compile 4 "${objects[0]}" && compile 6 "${objects[1]}"; then
+    rm -f "$venv/.fast_path"
+    if "$here/compile_fast_path.sh" "$fast_path" >>"$log" 2>&1 </dev/null 9>&-; then
         fast_path_key >"$venv/.fast_path"
     else
-        rm -f "${objects[@]}"
         say "clang cannot compile the eBPF program here (see $log); agents will forward in Python"
     fi
 }

@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from scapy.utils import RawPcapNgReader
 
+from tests.support.fastpath import needs_kernel_data_path
 from tests.support.suite import Run
 from vxlab.conformance import frames
+from vxlab.conformance.candidate import PYTHON, Candidate
+from vxlab.conformance.catalogue import rows_of
+from vxlab.conformance.session import judge_all
 from vxlab.conformance.verdict import Verdict
 from vxlab.conformance.wiring import OWN_MAC
 
@@ -65,6 +69,16 @@ def test_all_but_the_tagged_underlay_can_be_observed(run: Run) -> None:
 
 def test_the_suite_is_done_within_a_minute(run: Run) -> None:
     assert run.report.seconds < WITHIN_S
+
+
+@needs_kernel_data_path
+def test_the_verdicts_are_the_same_on_both(run: Run) -> None:
+    kernel = {each.row.id: each.finding.verdict for each in run.report.judged}  # by default
+    candidate = Candidate("python", (*PYTHON.command, "--datapath", "python"))
+    judged = judge_all(candidate, rows_of())
+    python = {each.row.id: each.finding.verdict for each in judged}
+    assert Verdict.DEVIATES not in python.values()
+    assert kernel == python
 
 
 def sent_by_the_vtep(capture: Path) -> Iterator[frames.VxlanPacket]:

@@ -1,7 +1,7 @@
-"""`vxlab` in a fork of this process: the very command, without the time Python takes to start.
+"""`vxlab` in a fork of this process: the same command, without the time Python takes to start.
 
-For commands that ask a lab or run something in it. What starts or ends a lab is better a process
-of its own, which inherits nothing of ours.
+For commands that query a lab or run something in it. Commands that start or end a lab run as
+processes of their own, which inherit nothing from the test run.
 """
 
 from __future__ import annotations
@@ -13,29 +13,37 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from pathlib import Path
+import warnings
 from typing import NoReturn
 
 from vxlab.cli.main import main
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-
 
 def vxlab_forked(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run `vxlab`, whatever its exit status; TimeoutExpired as subprocess.run has it."""
+    """Run `vxlab`, whatever its exit status; TimeoutExpired as from subprocess.run."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = os.fork()
+        child = fork()
         if child == 0:
             _become_vxlab(arguments, out.fileno(), err.fileno())
         status = _end_of(child, timeout)
-        said, complained = (_text(file.fileno()) for file in (out, err))
+        stdout, stderr = (_text(file.fileno()) for file in (out, err))
     if status is None:
-        raise subprocess.TimeoutExpired(["vxlab", *arguments], timeout, said, complained)
-    return subprocess.CompletedProcess(["vxlab", *arguments], status, said, complained)
+        raise subprocess.TimeoutExpired(["vxlab", *arguments], timeout, stdout, stderr)
+    return subprocess.CompletedProcess(["vxlab", *arguments], status, stdout, stderr)
+
+
+def fork() -> int:
+    """os.fork(); the child must only run code of ours and then call os._exit().
+
+    Python 3.12 warns where another thread exists, such as the timer of pytest-timeout.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def _text(fd: int) -> str:
-    return os.pread(fd, os.fstat(fd).st_size, 0).decode()
+    return os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace")
 
 
 def _end_of(child: int, timeout: float) -> int | None:
@@ -52,17 +60,16 @@ def _end_of(child: int, timeout: float) -> int | None:
 
 
 def _become_vxlab(arguments: tuple[str, ...], out: int, err: int) -> NoReturn:
-    """The forked child: everything of the test run that it has inherited is left alone."""
+    """The forked child: it leaves alone everything of the test run that it has inherited."""
     code = 1
     try:
         for fd, place in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
             os.dup2(fd, place)
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
         sys.argv = ["vxlab", *arguments]
-        os.chdir(CHECKOUT)
         main()
     except SystemExit as end:
-        code = int(end.code or 0)  # type: ignore[arg-type]
+        code = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
     finally:
