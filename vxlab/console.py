@@ -1,28 +1,31 @@
-"""How listings reach the reader: a table on a terminal, columns in a pipe, JSON if asked."""
+"""How output reaches the user: a table on a terminal, plain columns in a pipe, JSON if asked."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterable, Sequence
+import termios
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 Row = Sequence[Any]
 
 
 def on_terminal() -> bool:
-    """Whether a person reads along: a terminal, and not a CI job that records one."""
+    """Whether stdout is a terminal that a person reads; a CI job that records one is not."""
     return sys.stdout.isatty() and not os.environ.get("CI")
 
 
 def as_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(document, indent=1))
 
 
 def table(columns: Sequence[str], rows: Iterable[Row], title: str = "") -> None:
-    """Print rows under column heads; None and empty cells show as a dash."""
+    """Print rows under column heads, never cut; None and empty cells show as a dash."""
     cells = [[_text(cell) for cell in row] for row in rows]
     if on_terminal():
         _rich_table(columns, cells, title)
@@ -48,16 +51,23 @@ def _rich_table(columns: Sequence[str], cells: list[list[str]], title: str) -> N
     # lazy: rich costs 0.1 s, and pipes do without it
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
-    drawn = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
     for row in cells:
         drawn.add_row(*row)
-    Console().print(drawn)
+    console = Console(markup=False, highlight=False)
+    # Long texts wrap between words. Where whole words, such as addresses, need more than the
+    # terminal has, the table is wider than the terminal: a wrapped line is better than a lost end.
+    needed = Measurement.get(console, console.options, drawn).minimum
+    console.print(drawn, width=max(console.width, needed), crop=False, soft_wrap=True)
 
 
 class Progress:
-    """One line that moves on a terminal; nothing in a pipe."""
+    """One line on stderr that is rewritten on a terminal; nothing in a pipe."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -75,3 +85,34 @@ class Progress:
         if self._live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def terminal_restored() -> Iterator[None]:
+    """Restore the settings and the foreground process group of the terminal at the end.
+
+    For commands that let another program read the terminal: a program that is killed leaves it
+    without echo, and an interactive shell in another PID namespace cannot give the foreground back.
+    """
+    if not os.isatty(0):
+        yield
+        return
+    settings = termios.tcgetattr(0)
+    try:
+        group: int | None = os.tcgetpgrp(0)
+    except OSError:
+        group = None  # not the controlling terminal of this process
+    try:
+        yield
+    finally:
+        _restore_terminal(settings, group)
+
+
+def _restore_terminal(settings: list[Any], group: int | None) -> None:
+    # The kernel stops a background process that changes the terminal, unless SIGTTOU is ignored.
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with contextlib.suppress(OSError, termios.error):
+        if group is not None:
+            os.tcsetpgrp(0, group)
+        termios.tcsetattr(0, termios.TCSADRAIN, settings)
+    signal.signal(signal.SIGTTOU, before)

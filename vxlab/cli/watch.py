@@ -1,9 +1,10 @@
-"""Commands that watch a lab live: capture, events, demo."""
+"""Commands that watch a lab while it runs: capture, events, demo."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import selectors
 import signal
 import sys
@@ -12,39 +13,73 @@ from typing import Any
 
 import click
 
-from vxlab.capture.packets import Sighting, follow, open_taps
-from vxlab.cli.manage import find_alive, lab_option, parse_settings, set_option
+from vxlab.capture.packets import Sighting, Tap, follow, open_taps
+from vxlab.cli import complete
+from vxlab.cli.choose import find_alive, lab_option, parse_settings, set_option
 from vxlab.control import rpc
-from vxlab.errors import LabError
+from vxlab.errors import LabError, UsageError
 from vxlab.lab.handle import Lab
 
 
 @click.command()
 @lab_option
-@click.argument("targets", nargs=-1, required=True, metavar="NODE[:INTF]...")
-@click.option("-w", "--write", metavar="FILE", help="Write a pcapng; - is stdout.")
-@click.option("-c", "--count", type=click.IntRange(1), help="End after so many packets.")
+@click.argument("targets", nargs=-1, metavar="[NODE[:INTF]]...", shell_complete=complete.targets)
+@click.option("--all", "all_", is_flag=True, help="Capture on all links of all nodes.")
+@click.option("--filter", "expression", metavar="EXPR", help="Capture filter, as in tcpdump.")
+@click.option("-w", "--write", metavar="FILE", help="Write a pcapng file; - is stdout.")
+@click.option("-c", "--count", type=click.IntRange(1), help="Stop after COUNT packets.")
 def capture(
-    lab: str | None, targets: tuple[str, ...], write: str | None, count: int | None
+    lab: str | None,
+    targets: tuple[str, ...],
+    all_: bool,
+    expression: str | None,
+    write: str | None,
+    count: int | None,
 ) -> None:
-    """Capture on nodes' links, to see or to a pcapng.
+    """Capture packets on links of nodes.
 
-    With -w the packets go to a file, with interface names; else each is decoded in a line.
-    `ssh host vxlab capture hv1 -w - | wireshark -k -i -` shows it live.
+    Without -w each packet is printed as one decoded line; with -w the file has interface names
+    and time stamps in nanoseconds. Ctrl-C or SIGTERM stops the capture; packets that have arrived
+    by then are still written.
+
+    EXPR is an expression of libpcap, for example 'udp port 4789' or 'arp or icmp'.
+
+    `ssh host vxlab capture hv1 -w - | wireshark -k -i -` shows the packets live in Wireshark.
     """
+    if bool(targets) == all_:
+        raise UsageError("capture: give one or more NODE[:INTF], or --all")
     found = find_alive(lab)
-    pairs = [
-        (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
-    ]
-    taps = open_taps(found, pairs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    taps = open_taps(found, _pairs(found, targets), expression)
+    stop = _stop_on_signals()
     print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
-    sightings = _first(count, follow(taps))
-    with contextlib.suppress(KeyboardInterrupt):
-        if write:
-            _record(write, sightings)
-        else:
-            _print(sightings)
+    sightings = _first(count, follow(taps, stop=stop))
+    if write:
+        _record(write, sightings, taps)
+    else:
+        _print(sightings)
+
+
+def _pairs(lab: Lab, targets: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """Targets as (node, interface); all nodes where none is given."""
+    texts = targets or [row["name"] for row in lab.nodes()]
+    return [(node, interface or None) for node, _, interface in (t.partition(":") for t in texts)]
+
+
+def _stop_on_signals() -> int:
+    """A descriptor that becomes readable on SIGINT or SIGTERM; a second one ends the command.
+
+    A handler that raised an exception could do so in the middle of writing a packet.
+    """
+    readable, writable = os.pipe()
+
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        os.write(writable, b"x")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return readable
 
 
 def _first(count: int | None, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
@@ -54,14 +89,11 @@ def _first(count: int | None, sightings: Iterator[Sighting]) -> Iterator[Sightin
             return
 
 
-def _record(path: str, sightings: Iterator[Sighting]) -> None:
-    # lazy: Scapy costs 0.3 s, and other commands do without it
+def _record(path: str, sightings: Iterator[Sighting], taps: list[Tap]) -> None:
+    # lazy: only -w needs it
     from vxlab.capture.pcapng import Recorder
 
-    try:
-        recorder = Recorder(path)
-    except OSError as error:
-        raise LabError(f"{path}: {error.strerror}") from error
+    recorder = Recorder(path)
     written = 0
     try:
         for sighting in sightings:
@@ -69,11 +101,13 @@ def _record(path: str, sightings: Iterator[Sighting]) -> None:
             written += 1
     finally:
         recorder.close()
-        print(f"vxlab: {written} packets", file=sys.stderr)
+        dropped = sum(tap.dropped() for tap in taps)
+        lost = f", {dropped} dropped by the kernel (buffer full)" if dropped else ""
+        print(f"vxlab: {written} packets{lost}", file=sys.stderr)
 
 
 def _print(sightings: Iterator[Sighting]) -> None:
-    # lazy: as above
+    # lazy: Scapy costs 0.3 s, and other commands do without it
     from vxlab.capture.decode import one_line
 
     for sighting in sightings:
@@ -82,11 +116,14 @@ def _print(sightings: Iterator[Sighting]) -> None:
 
 @click.command()
 @lab_option
-@click.argument("hypervisor", required=False)
-@click.option("--json", "json_", is_flag=True, help="JSON lines instead of text.")
-@click.option("--initial-state", is_flag=True, help="First what holds already: groups and rows.")
+@click.argument("hypervisor", required=False, shell_complete=complete.hypervisors)
+@click.option("--json", "json_", is_flag=True, help="Print JSON lines.")
+@click.option("--initial-state", is_flag=True, help="Print existing groups and entries first.")
 def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: bool) -> None:
-    """The agents' decisions as they happen, until Ctrl-C."""
+    """Print decisions of the VTEP agents as they happen.
+
+    Ctrl-C ends it.
+    """
     found = find_alive(lab)
     show = json.dumps if json_ else event_line
     print("vxlab: listening, Ctrl-C ends", file=sys.stderr, flush=True)
@@ -96,13 +133,13 @@ def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: 
 
 
 def stream_events(lab: Lab, only: str | None, initial: bool) -> Iterator[dict[str, Any]]:
-    """The events of all agents as they come, until the last agent is gone."""
+    """The events of all agents as they happen, until the last agent has ended."""
     with selectors.DefaultSelector() as selector:
         for name in lab.hypervisors(only):
             try:
                 path = lab.directory.agent_socket(name)
                 peer = rpc.Subscription(path, "events", initial=initial)
-            except LabError as error:  # dead, or of a kind that tells nothing
+            except LabError as error:  # it has failed, or its kind reports no events
                 print(f"vxlab: {name}: {error}", file=sys.stderr)
                 continue
             selector.register(peer, selectors.EVENT_READ, peer)
@@ -117,7 +154,7 @@ def stream_events(lab: Lab, only: str | None, initial: bool) -> Iterator[dict[st
 
 
 def event_line(event: dict[str, Any]) -> str:
-    """One event as a line for a person."""
+    """One event as one line of text."""
     if event["decision"] == "lost":
         return f"lost {event['count']} records: the reader was too slow"
     words = [f"{event['time_s']:.6f}", event["hypervisor"], event["decision"]]
@@ -131,19 +168,22 @@ def event_line(event: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("topology", default="three_vteps")
+@click.argument("topology", default="three_vteps", shell_complete=complete.topologies)
 @set_option
-@click.option("--json", "json_", is_flag=True, help="The steps as one JSON document.")
-@click.option("-w", "--write", metavar="FILE", help="Keep the packets of the scene as a pcapng.")
+@click.option("--json", "json_", is_flag=True, help="Print the steps as one JSON document.")
+@click.option("-w", "--write", metavar="FILE", help="Write the packets to a pcapng file.")
 def demo(topology: str, settings: tuple[str, ...], json_: bool, write: str | None) -> None:
-    """Play the scene in eight steps, with evidence.
+    """Run the demonstration in eight steps, with evidence.
 
-    A lab of its own comes up, each step is proved by what was seen on the wire, and the lab goes.
-    Exit 1 if a step is not true.
+    A lab is brought up for it. Each step is verified by the packets on the wire, and the lab is
+    taken down. Exit status 1 if a step is not true.
     """
     # lazy: Scapy, as above
+    from vxlab.capture.pcapng import check_writable
     from vxlab.demo.play import play
 
+    if write:
+        check_writable(write)
     sys.exit(play(topology, parse_settings(settings), json_, write))
 
 

@@ -11,14 +11,12 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mininet.cli import CLI
 from mininet.log import setLogLevel
 from mininet.net import Mininet
 
@@ -28,6 +26,8 @@ from vxlab.errors import LabError
 from vxlab.lab.components import Parts
 from vxlab.lab.enter import child_environment
 from vxlab.lab.groups import not_joined
+from vxlab.lab.links import Links, of_mininet
+from vxlab.lab.mininet_cli import CliServer, set_link
 from vxlab.lab.operations import Operations
 from vxlab.nodes.nodes import UnderlayController, use_parts
 from vxlab.system import userspace
@@ -55,7 +55,16 @@ class Order:
 
 
 class LabNet(Mininet):
-    """Mininet, but `pingall` asks the VMs of a VNI only: others must not reach each other."""
+    """Mininet whose `pingall` stays within each VNI, and whose `link` is the lab's own.
+
+    VMs of different VNIs must not reach each other.
+    """
+
+    lab_links: Links
+
+    def configLinkStatus(self, src: str, dst: str, status: str) -> None:  # the name is Mininet's
+        """Set the links between two nodes up or down, as `vxlab link` does."""
+        set_link(self.lab_links, src, dst, status)
 
     def pingAll(self, timeout: Any = None) -> float:  # the name is Mininet's
         """Ping between all VMs of each VNI; returns the worst loss in percent."""
@@ -77,7 +86,8 @@ class Life:
         self._starter = starter
         self._parts = Parts(order.directory)
         self._open_vswitch = OpenVSwitch(order.directory)
-        self._net: Mininet | None = None
+        self._net: LabNet | None = None
+        self._links = Links()
         self._created_s = time.time()
 
     def run(self) -> int:
@@ -92,14 +102,14 @@ class Life:
             if isinstance(error, LabError):
                 return 1
             raise
+        cli = CliServer(self.directory.cli_socket)
         self._write_state("ready")
         self._tell(ready=True)
         if self.order.interactive:
             self._starter.recv(1)  # the starter has left the terminal to us
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            CLI(self._net)
+            cli.run_here(self._net)
         else:
-            threading.Event().wait()  # until the sandbox is ended
+            cli.serve(self._net)  # until the sandbox is ended
         return 0
 
     def _tell(self, **message: Any) -> None:
@@ -144,7 +154,11 @@ class Life:
         name_namespace(LAB_NAMESPACE, os.getpid())
         for host in self._net.hosts:
             name_namespace(host.name, host.pid)
-        operations = Operations(self.topo, self._parts, self._open_vswitch, self._write_state)
+        self._links.links = of_mininet(self._net.links)
+        self._net.lab_links = self._links
+        operations = Operations(
+            self.topo, self._parts, self._open_vswitch, self._links, self._write_state
+        )
         serve(self.directory.socket, operations.table())
 
     def _start_switches(self) -> None:
@@ -231,6 +245,7 @@ class Life:
                 "datapath": self.order.datapath,
                 "underlay": self.topo.family.name,
                 "nodes": list(self.topo.rows()),
+                "links": self._links.recorded(),
                 "dpids": {dpid(self.topo, name): name for name in self.topo.underlay_switches},
                 "peers": peers(self.topo),
                 "segments": {vni: segment.group for vni, segment in self.topo.segments.items()},

@@ -57,8 +57,10 @@ class LinuxVtep(VtepService):
         vni = segment["vni"]
         device, bridge = f"vx{vni}", f"vb{vni}"
         self._netlink.link("add", ifname=device, kind="vxlan", **self._vxlan(segment))
-        ageing = self.ageing_s * 100
-        self._netlink.link("add", ifname=bridge, kind="bridge", br_ageing_time=ageing)
+        # A bridge that snoops multicast joins 224.0.0.106 (all snoopers) and reports that by IGMP
+        # through its ports: other VTEPs would learn the bridge's own MAC as that of a VM.
+        settings = {"br_ageing_time": self.ageing_s * 100, "br_mcast_snooping": 0}
+        self._netlink.link("add", ifname=bridge, kind="bridge", **settings)
         for name in (device, bridge):
             _without_ipv6(name)
         master = self._index(bridge)
@@ -182,9 +184,13 @@ class LinuxVtep(VtepService):
             },
         }
 
-    def flush(self) -> Row:
-        """Forget the learned rows of all devices and bridges."""
-        rows = [row for row in self.fdb() if row["kind"] != "static"]
+    def flush(self, vni: int | None = None, mac: str | None = None) -> Row:
+        """Remove learned entries of devices and bridges."""
+        rows = [
+            row
+            for row in self.fdb()
+            if row["kind"] != "static" and vni in (None, row["vni"]) and mac in (None, row["mac"])
+        ]
         for row in rows:
             index = self._index(f"vx{row['vni']}" if row["remote"] else row["port"])
             where = {"dst": row["remote"]} if row["remote"] else {"flags": _NTF_MASTER}

@@ -181,8 +181,10 @@ class OvsVtep(VtepService):
             "drops": {key: total[key] for key in ("rx_drop", "tx_drop")},
         }
 
-    def flush(self) -> Row:
-        """Forget the learned rows."""
+    def flush(self, vni: int | None = None, mac: str | None = None) -> Row:
+        """Remove learned entries; Open vSwitch can only remove all of a bridge."""
+        if vni is not None or mac is not None:
+            raise self._unsupported("flush of one VNI or MAC")
         removed = len([row for row in self.fdb() if row["kind"] != "static"])
         _run("ovs-appctl", "fdb/flush", BRIDGE)
         return {"removed": removed}

@@ -20,6 +20,10 @@ else:
     import tomli as tomllib
 
 Row = dict[str, Any]
+COMMANDS = (
+    *("ready", "fdb", "groups", "stats", "events", "stop"),
+    *("flush", "vni_add", "vni_del", "static_add", "static_del"),
+)
 
 
 class VtepService(ABC):
@@ -60,9 +64,30 @@ class VtepService(ABC):
     def stats(self) -> list[Row]:
         """Counters, in the shape of `vxlab stats --json`; null for what the kind does not count."""
 
-    def flush(self) -> Row:
-        """Forget what was learned."""
-        raise LabError(f"flush: a VTEP of kind {self.kind} cannot be asked to")
+    def flush(self, vni: int | None = None, mac: str | None = None) -> Row:
+        """Remove learned entries: all, or those of one VNI, of one MAC or of both."""
+        raise self._unsupported("flush")
+
+    def vni_add(self, **_row: Any) -> Row:
+        """Add a segment at run time."""
+        raise self._unsupported("vni add")
+
+    def vni_del(self, **_row: Any) -> Row:
+        """Remove a segment at run time."""
+        raise self._unsupported("vni del")
+
+    def static_add(self, **_row: Any) -> Row:
+        """Add a static entry at run time."""
+        raise self._unsupported("static add")
+
+    def static_del(self, **_row: Any) -> Row:
+        """Remove a static entry at run time."""
+        raise self._unsupported("static del")
+
+    def _unsupported(self, command: str) -> LabError:
+        return LabError(
+            f"{command}: {self.name} has a VTEP of kind {self.kind}, which does not support it"
+        )
 
     @property
     @abstractmethod
@@ -83,8 +108,8 @@ class VtepService(ABC):
         }
 
     def events(self, initial: bool = False) -> Row:
-        """No kind but ours tells its decisions."""
-        raise LabError(f"events: a VTEP of kind {self.kind} tells none")
+        """Report decisions; only the project's own agent does."""
+        raise self._unsupported("events")
 
     def stop(self) -> Row:
         """End soon."""
@@ -96,9 +121,8 @@ class VtepService(ABC):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ended.set())
         self.start()
-        words = ("ready", "fdb", "groups", "stats", "flush", "events", "stop")
         control = Path(self.config["control"])
-        serve(control, {word: getattr(self, word) for word in words})
+        serve(control, {command: getattr(self, command) for command in COMMANDS})
         self._ended.wait()
         self.end()
         control.unlink(missing_ok=True)  # last: who restarts it waits for this
