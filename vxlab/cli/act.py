@@ -43,7 +43,7 @@ def shell(lab: str | None, node: str) -> None:
     row = found.node(node)
     ready = prepared(user_shell(), row["name"], found.name, found.directory.path / "shell")
     place = found.directory, found.init, row["name"], row["kind"]
-    sys.exit(execute(*place, ready.command, ready.environment))
+    sys.exit(execute(*place, ready.command, ready.environment, job=True))
 
 
 @click.command()

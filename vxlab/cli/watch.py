@@ -51,7 +51,6 @@ def capture(
     found = find_alive(lab)
     taps = open_taps(found, _pairs(found, targets), expression)
     stop = _stop_on_signals()
-    print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
     sightings = _first(count, follow(taps, stop=stop))
     if write:
         _record(write, sightings, taps)
@@ -89,11 +88,17 @@ def _first(count: int | None, sightings: Iterator[Sighting]) -> Iterator[Sightin
             return
 
 
+def _announce_capture() -> None:
+    """Report on stderr that packets from now on are captured."""
+    print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
+
+
 def _record(path: str, sightings: Iterator[Sighting], taps: list[Tap]) -> None:
     # lazy: only -w needs it
     from vxlab.capture.pcapng import Recorder
 
     recorder = Recorder(path)
+    _announce_capture()
     written = 0
     try:
         for sighting in sightings:
@@ -110,6 +115,7 @@ def _print(sightings: Iterator[Sighting]) -> None:
     # lazy: Scapy costs 0.3 s, and other commands do without it
     from vxlab.capture.decode import one_line
 
+    _announce_capture()
     for sighting in sightings:
         print(one_line(sighting), flush=True)
 

@@ -86,10 +86,13 @@ def execute(
     kind: str,
     command: list[str],
     environment: Mapping[str, str] | None = None,
+    job: bool = False,
 ) -> int:
     """Run a command in a node on this terminal; returns its exit status as a shell does.
 
     environment: variables for the command, beside those of every process of a lab.
+    job: give the command a foreground process group of its own. An interactive shell wants to
+    restore at its end the group it found, and cannot if that is of another PID namespace.
     """
     enter_node(directory, init, name, kind)
     os.environ.update({**child_environment(directory), **(environment or {})})
@@ -99,6 +102,8 @@ def execute(
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGINT, before)
+            if job and os.isatty(0):
+                _take_foreground()
             _become(command)
         _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -112,6 +117,13 @@ def child_environment(directory: LabDirectory) -> dict[str, str]:
         "VXLAB_DIR": str(directory.path),
         **environment(directory),
     }
+
+
+def _take_foreground() -> None:
+    os.setpgid(0, 0)
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # else the kernel stops us here
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, before)
 
 
 def _become(command: list[str]) -> NoReturn:
