@@ -1,7 +1,7 @@
 """`vxlab completion SHELL`: the script that makes Tab complete `vxlab` in a shell.
 
 The scripts are click's, changed in one point: after `KEY=` no blank is added, so that the value
-can follow. Bash needs more, because it takes `=` for the end of a word.
+can follow. Bash needs more, because it ends words at `=` and `:`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from click.shell_completion import (
 
 _VARIABLE = "_VXLAB_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
+_BREAKS = "=:"  # of bash's COMP_WORDBREAKS, those that occur in our words
 
 _BASH_ADD = "COMPREPLY+=($value)"
 _BASH_ADD_OPEN = f"{_BASH_ADD}\n            [[ $value == *= ]] && compopt -o nospace"
@@ -28,34 +29,33 @@ _ZSH_ADD_OPEN = (
 
 
 def joined(words: list[str]) -> list[str]:
-    """Words with those that bash cut at `=` put together again: vtep, =, linux -> vtep=linux."""
+    """Words with those that bash cut at `=` and `:` put together again: vtep, =, linux."""
     whole: list[str] = []
     glue = False
     for word in words:
-        if word == "=" and whole:
+        cut = bool(word) and set(word) <= set(_BREAKS)
+        if whole and (cut or glue):
             whole[-1] += word
-            glue = True
-        elif glue:
-            whole[-1] += word
-            glue = False
         else:
             whole.append(word)
+        glue = cut
     return whole
 
 
 class _Bash(BashComplete):
     source_template = BashComplete.source_template.replace(_BASH_ADD, _BASH_ADD_OPEN)
+    _there = ""  # the part of the word that bash leaves as it is
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one to complete, and that word, with its KEY=."""
+        """The words before the one to complete, and that word as a whole."""
         args, incomplete = super().get_completion_args()
         *args, last = joined([*args, incomplete])
+        self._there = last[: max(map(last.rfind, _BREAKS)) + 1]
         return args, last
 
     def format_completion(self, item: CompletionItem) -> str:
-        """What bash inserts: after an `=` it replaces only what follows."""
-        key, equals, value = str(item.value).partition("=")
-        return f"{item.type},{value if equals and value else key + equals}"
+        """What bash inserts: only what follows the last `=` or `:` that was typed."""
+        return f"{item.type},{str(item.value).removeprefix(self._there)}"
 
 
 class _Zsh(ZshComplete):
