@@ -51,19 +51,41 @@ def _rich_table(columns: Sequence[str], cells: list[list[str]], title: str) -> N
     # lazy: rich costs 0.1 s, and pipes do without it
     from rich import box
     from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
+    from rich.text import Text
 
+    console = Console(highlight=False)
+    widths = column_widths([columns, *cells], console.width - _rules(columns))
+    # Where whole words, such as addresses, need more than the terminal has, the table is wider:
+    # the terminal wraps the line, and nothing is lost.
+    console.width = max(console.width, sum(widths) + _rules(columns))
     drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    for column, width in zip(columns, widths, strict=True):
+        drawn.add_column(column, width=width)
     for row in cells:
-        drawn.add_row(*row)
-    console = Console(markup=False, highlight=False)
-    # Long texts wrap between words. Where whole words, such as addresses, need more than the
-    # terminal has, the table is wider than the terminal: a wrapped line is better than a lost end.
-    needed = Measurement.get(console, console.options, drawn).minimum
-    console.print(drawn, width=max(console.width, needed), crop=False, soft_wrap=True)
+        drawn.add_row(*map(Text, row))  # Text: rich would take `:b:` of an address for an emoji
+    console.print(drawn)
+
+
+def _rules(columns: Sequence[str]) -> int:
+    """Characters of a line that are padding and rules."""
+    return 3 * len(columns) + 1
+
+
+def column_widths(rows: Sequence[Row], available: int) -> list[int]:
+    """The width of each column so that rows fit, as far as that is possible by wrapping at blanks.
+
+    The widest columns shrink first, none below its longest word.
+    """
+    cells = [list(column) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in cells]
+    least = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in cells]
+    while sum(widths) > available:
+        spare = [number for number, width in enumerate(widths) if width > least[number]]
+        if not spare:
+            break
+        widths[max(spare, key=widths.__getitem__)] -= 1
+    return widths
 
 
 class Progress:

@@ -43,7 +43,7 @@ def test_nodes_have_the_promised_shape(three_vteps: RunningLab) -> None:
     by_name = {row["name"]: row for row in rows}
     assert by_name["A"] == {
         "name": "A", "kind": "vm", "hypervisor": "hv1", "ip": ["10.0.0.1/24"], "mac": A,
-        "vlan": 1, "vni": 10,
+        "vlan": 1, "vni": 10, "links_down": [],
     }  # fmt: skip
     assert by_name["hv1"]["underlay"] == HV1
     assert by_name["hv1"]["vtep"] == "python"
@@ -282,8 +282,8 @@ def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:
 def test_commands_refuse_what_cannot_be(three_vteps: RunningLab) -> None:
     refused = vxlab("fdb", "--lab", three_vteps.name, "hv9")
     assert refused.returncode == 2
-    assert "hv9: no hypervisor" in refused.stderr
-    assert "allowed: hv1, hv2, hv3" in refused.stderr
+    assert "hv9: no such hypervisor" in refused.stderr
+    assert "hypervisors: hv1, hv2, hv3" in refused.stderr
     assert vxlab("exec", "--lab", three_vteps.name, "A", "--", "sh", "-c", "exit 7").returncode == 7
     second = vxlab("up", "three_vteps", "--name", three_vteps.name, "-d")
     assert second.returncode == 1

@@ -21,7 +21,10 @@ VXLAB = [sys.executable, "-m", "vxlab"]
 CHECKOUT = Path(__file__).resolve().parents[2]
 UP_WITHIN_S = 120
 # What starts or ends nothing of its own: a fork does, and need not start Python.
-ASKING = ("exec", "fdb", "groups", "move", "nodes", "ps", "restart", "stats")
+ASKING = (
+    *("exec", "fdb", "flush", "groups", "link", "move", "nodes", "ps", "restart"),
+    *("static", "stats", "vni"),
+)
 
 
 def vxlab(*arguments: str, timeout: float = UP_WITHIN_S) -> subprocess.CompletedProcess[str]:

@@ -45,6 +45,15 @@ def _lab(ctx: click.Context) -> Lab:
     return find(chosen)
 
 
+def _argument(ctx: click.Context, name: str) -> str | None:
+    """The value of an argument; click leaves arguments unread while an option lacks its value."""
+    if ctx.params.get(name) is not None:
+        return str(ctx.params[name])
+    names = [each.name for each in ctx.command.params if isinstance(each, click.Argument)]
+    place = names.index(name) if name in names else len(ctx.args)
+    return ctx.args[place] if place < len(ctx.args) else None
+
+
 def _rows(ctx: click.Context, kind: str | None = None) -> list[dict[str, Any]]:
     return _lab(ctx).nodes(kind)
 
@@ -55,7 +64,7 @@ def _names(kind: str | None = None) -> Words:
 
 def _linked(ctx: click.Context) -> Iterable[str]:
     """The nodes at the other end of the first node's links."""
-    one = ctx.params.get("one")
+    one = _argument(ctx, "one")
     for link in _lab(ctx).state.get("links", []):
         ends = (link["node1"], link["node2"])
         if one in ends:
@@ -64,13 +73,13 @@ def _linked(ctx: click.Context) -> Iterable[str]:
 
 def _vnis(ctx: click.Context) -> Iterable[str]:
     """The VNIs of the chosen hypervisor; of the whole lab where none is chosen."""
-    chosen = ctx.params.get("hypervisor")
+    chosen = _argument(ctx, "hypervisor")
     rows = [row for row in _rows(ctx, "hypervisor") if chosen in (None, row["name"])]
     return sorted({str(vni) for row in rows for vni in row.get("vnis", [])}, key=int)
 
 
 def _remotes(ctx: click.Context) -> Iterable[str]:
-    chosen = ctx.params.get("hypervisor")
+    chosen = _argument(ctx, "hypervisor")
     return [row["name"] for row in _rows(ctx, "hypervisor") if row["name"] != chosen]
 
 
@@ -84,7 +93,7 @@ def _components(ctx: click.Context) -> Iterable[str]:
 
 def _options(ctx: click.Context) -> list[Option]:
     """The options of the topology on the command line; the common ones where there is none yet."""
-    topology = ctx.params.get("topology")
+    topology = _argument(ctx, "topology")
     own = registry.load(topology).options if topology else ()
     return [*own, *COMMON]
 
