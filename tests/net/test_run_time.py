@@ -265,8 +265,17 @@ def test_kinds_that_cannot_be_changed_at_run_time_say_so(
         ("static", "del", name, "10", A),
     ):
         line = refused(mixed, command, *words, status=1)
-        assert f"{command} {words[0]}: not supported by VTEPs of kind {kind} ({name})" in line
+        reason = f"{name} has a VTEP of kind {kind}, which does not support it"
+        assert line == f"vxlab: {command} {words[0]}: {reason}"
     assert nodes(mixed)[name]["vnis"] == [10]
+
+
+def test_a_linux_vteps_bridge_is_not_learned_as_a_vm(mixed: RunningLab) -> None:
+    # A bridge that snoops multicast joins all snoopers, and its report has the bridge's own MAC.
+    assert "224.0.0.106" not in mixed.run("hv2", "ip", "maddr", "show", "dev", "vb10")
+    mixed.ping("A", "10.0.0.2")
+    mixed.ping("A", "10.0.0.3")
+    assert {row["mac"] for row in mixed.listing("fdb")} == {A, B, C}
 
 
 def test_the_other_kinds_can_be_flushed(mixed: RunningLab) -> None:
@@ -278,4 +287,4 @@ def test_the_other_kinds_can_be_flushed(mixed: RunningLab) -> None:
     vxlab_ok("flush", "--lab", mixed.name, "hv3")
     assert mixed.listing("fdb", "hv3") == []
     line = refused(mixed, "flush", "hv3", "--mac", A, status=1)
-    assert "flush of one VNI or MAC: not supported by VTEPs of kind ovs (hv3)" in line
+    assert "flush of one VNI or MAC: hv3 has a VTEP of kind ovs" in line
