@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vxlab.errors import LabError, UsageError
 
 if TYPE_CHECKING:
-    from vxlab.nodes.nodes import UnderlayController
+    from vxlab.nodes.plain_mininet import UnderlayController
     from vxlab.topology.options import FLAG, Option, choice, whole
     from vxlab.topology.overlay import OverlayTopo
 
@@ -36,7 +36,7 @@ _HOMES = {
     "FLAG": "vxlab.topology.options",
     "Option": "vxlab.topology.options",
     "OverlayTopo": "vxlab.topology.overlay",
-    "UnderlayController": "vxlab.nodes.nodes",
+    "UnderlayController": "vxlab.nodes.plain_mininet",
     "choice": "vxlab.topology.options",
     "whole": "vxlab.topology.options",
 }

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.labs import CHECKOUT, VXLAB, RunningLab, vxlab
-from vxlab.capture.packets import Tap, open_taps
+from vxlab.capture.packets import Tap
+from vxlab.lab.captures import open_taps
 
 BURST = 2000
 MARK = b"\x88\xb5"  # IEEE 802: ethertype for experiments

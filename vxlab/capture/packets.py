@@ -1,25 +1,18 @@
-"""Taps on a lab's links: AF_PACKET sockets opened in nodes' namespaces, read from outside.
+"""Captures on network interfaces: AF_PACKET sockets, read without blocking.
 
-A tap shows each packet as it is on the wire: the 802.1Q tag that the kernel keeps beside the bytes
-is put back. Packets queue in the socket, so none is lost between opening and reading.
+A capture sees each packet as it is on the wire: the 802.1Q tag that the kernel keeps beside the
+bytes is put back. Packets queue in the socket, so none is missed between opening and reading.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from vxlab.capture.filter import NOTHING, attach, compile_filter
-from vxlab.errors import UsageError
-from vxlab.lab.enter import SWITCH_KINDS, become_observer, enter_network
-from vxlab.lab.handle import Lab
-from vxlab.system.namespaces import CLONE_NEWNET, setns
+from vxlab.capture.filter import NOTHING, attach
 
 ETH_P_ALL = 3
 _SOL_PACKET = 263
@@ -33,7 +26,6 @@ _STATISTICS = struct.Struct("=II")  # struct tpacket_stats: packets, and those d
 _TIMESPEC = struct.Struct("=qq")
 _RECEIVE_BUFFER = 16 << 20
 _LARGEST = 1 << 17
-_AGENTS_TAP = "vxtap"  # names given by vtep.fastpath.tap begin so
 
 INBOUND, OUTBOUND = 1, 2  # as in pcapng's direction flag
 
@@ -107,70 +99,6 @@ def _with_tag(data: bytes, auxdata: bytes) -> bytes:
         return data
     ethertype = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
     return data[:12] + struct.pack("!HH", ethertype, tci) + data[12:]
-
-
-def _interfaces(lab: Lab, row: dict[str, Any]) -> list[str]:
-    """A node's interfaces that may be captured, from inside its namespace."""
-    names = {name for _, name in socket.if_nameindex() if name != "lo"}
-    if row["kind"] in SWITCH_KINDS:  # they share one namespace; a moved VM's cable keeps its name
-        names &= set(_recorded(lab, row["name"]))
-    return sorted(names)
-
-
-def _recorded(lab: Lab, node: str) -> Iterator[str]:
-    """The interfaces of a node that are ends of links."""
-    for link in lab.state["links"]:
-        for end in "12":
-            if link[f"node{end}"] == node:
-                yield link[f"interface{end}"]
-
-
-def _links(interfaces: list[str]) -> list[str]:
-    """Those that are ends of links: an agent's TAPs would show the same packets a second time."""
-    return [name for name in interfaces if not name.startswith(_AGENTS_TAP)]
-
-
-def _chosen(lab: Lab, row: dict[str, Any], interface: str | None) -> list[str]:
-    """The interfaces that one target means; UsageError if the node has no such interface."""
-    there = _interfaces(lab, row)
-    if interface is None:
-        return _links(there)
-    if interface not in there:
-        raise UsageError(
-            f"{row['name']}:{interface}: no such interface; {row['name']} has {', '.join(there)}"
-        )
-    return [interface]
-
-
-def open_taps(
-    lab: Lab, targets: Iterable[tuple[str, str | None]], expression: str | None = None
-) -> list[Tap]:
-    """Open one tap on each interface that (node, interface) pairs name, however often they do.
-
-    interface None means all of the node's links. expression: a capture filter in libpcap's
-    language; UsageError if it is invalid.
-
-    This process takes the lab's rights for good: a lab of an ordinary user has a user namespace,
-    and from there no way leads back to the network namespace this process had.
-    """
-    init = lab.init
-    rows = [(lab.node(node), interface) for node, interface in targets]
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    become_observer(lab.directory, init)
-    taps: dict[tuple[str, str], Tap] = {}
-    program: bytes | None = None
-    for row, interface in rows:
-        enter_network(lab.directory, init, row["name"], row["kind"])
-        for name in _chosen(lab, row, interface):
-            if expression is not None and program is None:
-                program = compile_filter(expression, name)  # the same for every Ethernet link
-            key = (row["name"], name)
-            if key not in taps:
-                taps[key] = Tap(*key, program)
-    with contextlib.suppress(PermissionError):
-        setns(home, CLONE_NEWNET)
-    os.close(home)
-    return list(taps.values())
 
 
 def follow(

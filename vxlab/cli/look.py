@@ -139,6 +139,9 @@ def doctor(json_: bool) -> None:
     else:
         rows = [(check.name, _verdict(check), check.detail, check.cure) for check in checks]
         table(["check", "result", "detail", "fix"], rows)
+        for check in checks:
+            for line in check.lines:
+                click.echo(f"{check.name}: {line}")
     sys.exit(any(check.needed and not check.ok for check in checks))
 
 

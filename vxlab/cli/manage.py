@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import time
 from typing import Any
@@ -15,7 +13,7 @@ from vxlab.cli import complete
 from vxlab.cli.choose import json_option, lab_argument, parse_settings, set_option
 from vxlab.console import Progress, as_json, table, terminal_restored
 from vxlab.errors import UsageError
-from vxlab.lab.bringup import bring_up
+from vxlab.lab.bringup import bring_up, ended_by_signals, stay
 from vxlab.lab.handle import Lab, find, labs
 from vxlab.topology import registry
 from vxlab.topology.options import COMMON, Option
@@ -91,13 +89,15 @@ def up(
     progress = Progress(f"{name}:")
     started = time.monotonic()
     mode = "detached" if detach else "interactive"
-    try:
-        lab, keeper = bring_up(topology, topo, options, name, mode, progress)
-    finally:
-        progress.done()
-    _announce(lab, time.monotonic() - started, json_)
-    if not detach:
-        _stay(lab, keeper)
+    with ended_by_signals(), terminal_restored():
+        try:
+            lab, keeper = bring_up(topology, topo, options, name, mode, progress)
+        finally:
+            progress.done()
+        _announce(lab, time.monotonic() - started, json_)
+        if not detach:
+            sys.stdout.flush()
+            stay(lab, keeper)
 
 
 def _announce(lab: Lab, took_s: float, json_: bool) -> None:
@@ -118,15 +118,6 @@ def _announce(lab: Lab, took_s: float, json_: bool) -> None:
     count = len(lab.hypervisors())
     vms = len(lab.nodes("vm"))
     print(f"lab {lab.name} is READY: {count} hypervisors, {vms} VMs, {took_s:.1f} s")
-
-
-def _stay(lab: Lab, keeper: int) -> None:
-    """Leave the terminal to the Mininet CLI; take the lab down when it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout.flush()
-    with terminal_restored(), contextlib.suppress(ChildProcessError):
-        os.waitpid(keeper, 0)
-    lab.directory.remove()
 
 
 @click.command()

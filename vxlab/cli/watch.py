@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
-from vxlab.capture.packets import Sighting, Tap, follow, open_taps
+from vxlab.capture.packets import Sighting, Tap, follow
 from vxlab.cli import complete
 from vxlab.cli.choose import find_alive, lab_option, parse_settings, set_option
 from vxlab.control import rpc
 from vxlab.errors import LabError, UsageError
+from vxlab.lab.captures import open_taps
 from vxlab.lab.handle import Lab
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vxlab.capture.packets import Tap, open_taps
+from vxlab.capture.packets import Tap
 from vxlab.errors import UsageError
+from vxlab.lab.captures import open_taps
 from vxlab.lab.handle import Lab
 from vxlab.topology.families import family_of
 

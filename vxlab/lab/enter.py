@@ -11,7 +11,7 @@ from typing import NoReturn
 from vxlab.console import terminal_restored
 from vxlab.errors import LabError
 from vxlab.system import namespaces as ns
-from vxlab.system.directory import LabDirectory
+from vxlab.system.directory import LabDirectory, keep_base_directory
 from vxlab.system.open_vswitch import environment
 
 _WHOLE = ("mnt", "pid", "net", "ipc", "uts")
@@ -31,12 +31,14 @@ def _open_space(init: int, kind: str) -> int:
 
 
 def _enter_user_namespace(init: int) -> None:
-    """Become the lab's root, where the lab has a user namespace.
+    """Become the lab's root, if the lab has a user namespace.
 
-    The kernel refuses this to a process with several threads.
+    The kernel refuses this to a process with several threads. The base directory of labs stays
+    that of the user, for this process and its children.
     """
     theirs, ours = f"/proc/{init}/ns/user", "/proc/self/ns/user"
     if os.readlink(theirs) != os.readlink(ours):
+        keep_base_directory()
         fd = _open_space(init, "user")
         ns.setns(fd, ns.CLONE_NEWUSER)
         os.close(fd)

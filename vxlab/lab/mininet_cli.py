@@ -25,9 +25,8 @@ from typing import Any, TextIO
 from mininet.cli import CLI
 from mininet.log import error, setLogLevel
 
-from vxlab.errors import LabError
 from vxlab.lab.attach import CLOSED, ENDED, INTERRUPT, STARTED
-from vxlab.lab.components import python
+from vxlab.system import programs
 
 _IN_USE = "the Mininet CLI of this lab is in use on another terminal"
 _MAIN = threading.main_thread().ident or 0
@@ -66,7 +65,7 @@ class LabCLI(CLI):
             return
         # A session of its own: Ctrl-C reaches it once, through us, on whatever terminal it is.
         child = subprocess.Popen(
-            [python(), "-m", "vxlab", command, *words],
+            programs.module("vxlab", command, *words),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -165,6 +164,7 @@ class CliServer:
         """Run the CLI on this process's own terminal; clients are refused meanwhile."""
         with self._busy:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            setLogLevel("output")
             LabCLI(net)
 
     def serve(self, net: Any) -> None:
@@ -221,11 +221,3 @@ def _streams(theirs: list[int]) -> Iterator[None]:
         for fd, place in zip(ours, range(3), strict=True):
             os.dup2(fd, place)
             os.close(fd)
-
-
-def set_link(links: Any, one: str, other: str, status: str) -> None:
-    """Mininet's `link ONE OTHER up|down`, carried out as `vxlab link` does."""
-    try:
-        links.set(one, other, status)
-    except LabError as wrong:
-        error(f"{wrong}\n")

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from vxlab.errors import LabError, UsageError
-from vxlab.lab.components import Parts
+from vxlab.lab.components import Components
 from vxlab.lab.links import Links
 from vxlab.lab.vtep_changes import VtepChanges
-from vxlab.system import userspace
-from vxlab.system.open_vswitch import OpenVSwitch, vswitchd_alive
+from vxlab.system import vswitchd_tuning
+from vxlab.system.open_vswitch import OpenVSwitch
 from vxlab.topology.overlay import OverlayTopo
 from vxlab.topology.plan import Vm
 
@@ -27,17 +27,17 @@ class Operations:
     def __init__(
         self,
         topo: OverlayTopo,
-        parts: Parts,
+        components: Components,
         open_vswitch: OpenVSwitch,
         links: Links,
         write_state: Callable[[str], None],
     ) -> None:
         self._topo = topo
-        self._parts = parts
+        self._components = components
         self._open_vswitch = open_vswitch
         self._links = links
         self._write_state = write_state
-        self._vteps = VtepChanges(topo, parts.directory, write_state)
+        self._vteps = VtepChanges(topo, components.directory, write_state)
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Request -> what carries it out."""
@@ -66,21 +66,19 @@ class Operations:
     def restart(self, part: str) -> dict[str, Any]:
         """Restart a hypervisor's agent, "controller" or "ovs-vswitchd"; returns when it is up."""
         if part == "controller":
-            self._parts.restart_controller()
+            self._components.restart_controller()
         elif part == "ovs-vswitchd":
             self._restart_vswitchd()
         elif part in self._topo.hypervisors:
-            self._parts.restart_agent(part)
+            self._components.restart_agent(part)
         else:
             names = ", ".join(["controller", "ovs-vswitchd", *self._topo.hypervisors])
             raise UsageError(f"{part}: no such component in this lab; components: {names}")
         return {}
 
     def _restart_vswitchd(self) -> None:
-        if vswitchd_alive(self._parts.directory):
-            _run("ovs-appctl", "-t", "ovs-vswitchd", "exit")
-        self._open_vswitch.start_vswitchd()
-        userspace.relieve(self._parts.directory)
+        self._open_vswitch.restart_vswitchd()
+        vswitchd_tuning.pin_and_grow_buffers(self._components.directory)
 
     def move(self, vm: str, hypervisor: str) -> dict[str, Any]:
         """Plug a VM's cable into another hypervisor's virtual switch, as a live migration ends."""
@@ -99,7 +97,7 @@ class Operations:
         cable = self._cable(vm)
         plug = ("add-port", target.bridges[trunk], cable, f"tag={vlan}")
         _run("ovs-vsctl", "del-port", cable, "--", *plug)
-        userspace.relieve(self._parts.directory)
+        vswitchd_tuning.pin_and_grow_buffers(self._components.directory)
         _announce(moving, target.bridges[trunk], cable)
         self._topo.vms[vm] = dataclasses.replace(
             moving, hypervisor=hypervisor, vlan=vlan, trunk=trunk

@@ -13,8 +13,11 @@ from typing import Any, ClassVar
 from mininet.topo import Topo
 
 from vxlab.errors import UsageError
-from vxlab.nodes.nodes import HypervisorNode, UnderlaySwitch, Veth, VirtualSwitch, VmNode
-from vxlab.topology.families import FAMILIES, IPV4, mac_of
+from vxlab.nodes.hosts import VmNode
+from vxlab.nodes.links import Veth
+from vxlab.nodes.plain_mininet import StandaloneHypervisor
+from vxlab.nodes.switches import UnderlaySwitch, VirtualSwitch
+from vxlab.topology.families import FAMILIES, IPV4, IPV6, mac_of
 from vxlab.topology.options import COMMON, GROUP, INTERFACE, MAC, Option, Settings, checked
 from vxlab.topology.plan import LAST_VLAN, Hypervisor, Segment, Vm
 
@@ -47,6 +50,8 @@ class OverlayTopo(Topo):
             self._choose_flooding(segment)
         if len(self.hypervisors) > LEARNED_NEIGHBOURS:
             self._tell_neighbours()
+        for hypervisor in self.hypervisors.values():
+            self._describe_node(hypervisor)
 
     def lay(self) -> None:
         """Lay out segments, switches, hypervisors and VMs; `self.settings` has the options."""
@@ -91,7 +96,7 @@ class OverlayTopo(Topo):
         }
         self.hypervisors[name] = hypervisor
         mac, ip = mac_of(hypervisor.underlay), self.family.interface(number)
-        self.addHost(name, cls=HypervisorNode, ip=ip, mac=mac, plan=hypervisor)
+        self.addHost(name, cls=StandaloneHypervisor, ip=ip, mac=mac)
         self._wire(name, switch, self._underlay_mtu, intfName1=hypervisor.interface)
         self._add_bridge(hypervisor)
         return hypervisor
@@ -156,6 +161,17 @@ class OverlayTopo(Topo):
             hypervisor.neighbours = {
                 ip: mac for ip, mac in everyone.items() if ip != hypervisor.underlay
             }
+
+    def _describe_node(self, hypervisor: Hypervisor) -> None:
+        """Give a hypervisor's node what is known only when the whole lab is laid out."""
+        self.nodeInfo(hypervisor.name).update(
+            underlay_interface=hypervisor.interface,
+            underlay_ipv6=hypervisor.family is IPV6,
+            max_groups=len(hypervisor.vlans),
+            neighbours=hypervisor.neighbours,
+            vtep_module=hypervisor.kind.module,
+            vtep_config=hypervisor.agent_config,
+        )
 
     def _add_bridge(self, hypervisor: Hypervisor) -> None:
         trunk = len(hypervisor.bridges)

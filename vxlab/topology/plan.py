@@ -48,7 +48,6 @@ class Hypervisor:
     vlans: dict[int, tuple[int, Segment]] = field(default_factory=dict)  # VNI -> (slot, segment)
     slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
     options: dict[str, Any] = field(default_factory=dict)
-    offload: bool = True  # whether the underlay's switches take the super-frames of tunnels
     neighbours: dict[str, str] = field(default_factory=dict)  # underlay address -> MAC, if told
     remotes: dict[int, list[str]] = field(default_factory=dict)  # VNI -> head-end replication
 
@@ -124,8 +123,12 @@ class Hypervisor:
         slots = sorted(slot for slot, _ in self.vlans.values())
         return [self.port_of(slot // LAST_VLAN, slot % LAST_VLAN + 1) for slot in slots]
 
-    def agent_config(self, control: str) -> str:
-        """The agent's configuration file, TOML (`python -m vtep --config`)."""
+    def agent_config(self, control: str, offload: bool = True) -> str:
+        """The agent's configuration file, TOML (`python -m vtep --config`).
+
+        control: the path of its control socket. offload: whether the underlay's switches take the
+        super-frames of tunnels.
+        """
         lines = [
             f"name = {_quoted(self.name)}",
             f"control = {_quoted(control)}",
@@ -135,7 +138,7 @@ class Hypervisor:
             f"local = {_quoted(self.underlay)}",
             f"ttl = {self.options['ttl']}",
             f"strict = {_flag(self.options['strict'])}",
-            f"offload = {_flag(self.offload)}",
+            f"offload = {_flag(offload)}",
             *self._checksum_line(),
             "[fdb]",
             f"ageing_s = {self.options['ageing']}",

@@ -17,7 +17,7 @@ SEGMENT = {"vni": 77, "port": "hv1-trunk", "vlan": 7, "group": "239.1.1.77", "in
 @pytest.fixture(scope="module")
 def text() -> str:
     """The file of a hypervisor of a real topology."""
-    return registry.build("three_vteps", {}).hypervisors["hv1"].agent_config("/run/hv1.sock")
+    return registry.build("three_vteps", {}).hypervisors["hv1"].agent_config("/run/hv1.sock", True)
 
 
 def segments(text: str) -> list[tuple[int, int | None, str | None]]:
