@@ -85,9 +85,9 @@ def bring_up(
     and runs the Mininet CLI on this process's terminal, which this process then no longer uses.
     report: called with {"step", "number", "of"} before each step.
     """
+    directory = LabDirectory.named(name)
     check_tools()
     ovs_datapath = choose_datapath()
-    directory = LabDirectory.named(name)
     lock = directory.claim()
     ours, theirs = socket.socketpair()
     terminal = tuple(os.dup(place) for place in (0, 1, 2)) if mode == "interactive" else ()

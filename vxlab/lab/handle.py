@@ -174,7 +174,7 @@ def labs() -> list[Lab]:
 
 
 def find(name: str | None) -> Lab:
-    """The lab of that name, or the only one; UsageError says which there are."""
+    """The lab of that name, or the only one; UsageError lists those there are."""
     name = name or os.environ.get("VXLAB_LAB")
     known = labs()
     if name is None and len(known) == 1:

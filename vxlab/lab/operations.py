@@ -15,6 +15,7 @@ from vxlab.lab.links import Links
 from vxlab.lab.vtep_changes import VtepChanges
 from vxlab.system import vswitchd_tuning
 from vxlab.system.open_vswitch import OpenVSwitch
+from vxlab.topology.names import interface_name
 from vxlab.topology.overlay import OverlayTopo
 from vxlab.topology.plan import Vm
 
@@ -109,7 +110,7 @@ class Operations:
     def _cable(self, vm: str) -> str:
         """The switch's end of a VM's link; it keeps its name wherever it is plugged in."""
         bridge, port = self._topo.ports[vm][0]
-        return f"{bridge}-eth{port}"
+        return interface_name(bridge, f"-eth{port}")
 
 
 def _announce(vm: Vm, bridge: str, cable: str) -> None:

@@ -17,7 +17,7 @@ from vxlab.lab import agent_file
 from vxlab.system.directory import LabDirectory
 from vxlab.topology.fabric import ports_toward
 from vxlab.topology.overlay import OverlayTopo
-from vxlab.topology.plan import Hypervisor, Segment
+from vxlab.topology.plan import Hypervisor, OverlaySegment
 from vxlab.waiting import await_condition
 
 NO_GROUP = ""  # of a segment that only head-end replication floods
@@ -93,7 +93,7 @@ class VtepChanges:
 
     def _flooding(
         self, plan: Hypervisor, vni: int, group: str | None, remotes: list[str]
-    ) -> tuple[Segment, list[str]]:
+    ) -> tuple[OverlaySegment, list[str]]:
         """How the VTEP floods a VNI: (segment, remotes for head-end replication or none).
 
         What is not given is taken from the lab's other VTEPs with this VNI.
@@ -104,7 +104,7 @@ class VtepChanges:
             self._check_family("--group", group)
             if plan.options["group"]:
                 raise UsageError(f"{plan.name}: `--set group` rules all its VNIs; omit --group")
-            return Segment(vni, group), []
+            return OverlaySegment(vni, group), []
         known = self._topo.segments.get(vni)
         if not remotes and known is None:
             raise UsageError(f"VNI {vni}: new in this lab; --group or --remote is needed")
@@ -112,9 +112,11 @@ class VtepChanges:
         if not remotes and any(vni in other.remotes for other in carrying):
             remotes = [other.underlay for other in carrying]
         resolved = [self._remote(plan, remote) for remote in remotes]
-        return known or Segment(vni, NO_GROUP), resolved
+        return known or OverlaySegment(vni, NO_GROUP), resolved
 
-    def _attach(self, plan: Hypervisor, segment: Segment, vlan: int | None) -> dict[str, Any]:
+    def _attach(
+        self, plan: Hypervisor, segment: OverlaySegment, vlan: int | None
+    ) -> dict[str, Any]:
         """Give the segment a VLAN in the plan; returns the first keys of its [[segment]]."""
         trunk, taken = plan.attach(segment, vlan)
         if trunk >= len(plan.bridges):
