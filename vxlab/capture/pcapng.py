@@ -113,20 +113,3 @@ def save(path: Path, sightings: list[Sighting]) -> None:
             recorder.write(sighting)
     finally:
         recorder.close()
-
-
-def check_writable(path: str) -> None:
-    """LabError unless a file can be written at path; leaves no file behind and changes none.
-
-    For commands that write a capture at their end: they must fail before the work, not after it.
-    """
-    if path == "-":
-        return
-    existed = os.path.lexists(path)
-    try:
-        with open(path, "ab"):
-            pass
-        if not existed:
-            os.unlink(path)
-    except OSError as error:
-        raise LabError(f"{path}: {error.strerror}") from None

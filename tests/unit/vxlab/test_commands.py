@@ -83,7 +83,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("list", "none_such"), 2, "topology none_such: unknown"),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
         (("link", "show", "--lab", "one"), 1, "lab one is dead"),
-        (("demo", "-w", "/nonexistent/x"), 1, "/nonexistent/x: No such file or directory"),
+        (("demo", "-w", "/nonexistent/x"), 2, "/nonexistent/x: cannot be written: No such file"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_status(

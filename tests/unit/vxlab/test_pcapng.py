@@ -9,7 +9,7 @@ import pytest
 from scapy.utils import PcapNgReader
 
 from vxlab.capture.packets import INBOUND, OUTBOUND, Sighting
-from vxlab.capture.pcapng import Recorder, check_writable, save
+from vxlab.capture.pcapng import Recorder, save
 from vxlab.errors import LabError
 
 # As a float, this time loses its last two digits.
@@ -64,14 +64,3 @@ def test_a_full_disk_is_an_error_that_names_the_file() -> None:
 def test_a_file_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"nowhere/x: No such file or directory$"):
         Recorder(str(tmp_path / "nowhere" / "x"))
-
-
-def test_checking_a_path_changes_nothing(tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.write_text("kept")
-    check_writable(str(old))
-    check_writable(str(new))
-    assert old.read_text() == "kept"
-    assert not new.exists()
-    with pytest.raises(LabError, match="nowhere/x: No such file or directory"):
-        check_writable(str(tmp_path / "nowhere" / "x"))
