@@ -15,6 +15,7 @@ BUDGET_S = {
     "agents ready": 60.0,
     "switches connected": 30.0,
     "groups joined and snooped": 60.0,
+    "group of a new VNI snooped": 8.0,
     "fork server ready": 30.0,
     "addresses learned": 15.0,
     "socket answers": 10.0,

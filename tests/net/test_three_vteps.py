@@ -47,7 +47,7 @@ def test_nodes_have_the_promised_shape(lab: RunningLab) -> None:
     by_name = {row["name"]: row for row in rows}
     assert by_name["A"] == {
         "name": "A", "kind": "vm", "hypervisor": "hv1", "ip": ["10.0.0.1/24"], "mac": A,
-        "vlan": 1, "vni": 10,
+        "vlan": 1, "vni": 10, "links_down": [],
     }  # fmt: skip
     assert by_name["hv1"]["underlay"] == HV1
     assert by_name["hv1"]["vtep"] == "python"

@@ -10,6 +10,7 @@ import subprocess
 import termios
 import time
 from types import TracebackType
+from typing import Any
 
 _WITHIN_S = 30
 
@@ -71,6 +72,19 @@ class Terminal:
             self.text += self._read(words)
         before, _, self.text = self.text.partition(words)
         return before
+
+    def everything(self) -> str:
+        """Read until the command ends; returns all it printed."""
+        while select.select([self._master], [], [], _WITHIN_S)[0]:
+            try:
+                self.text += os.read(self._master, 65536).decode(errors="replace")
+            except OSError:  # the kernel's way to report that the other side is closed
+                return self.text
+        raise AssertionError(f"does not end; there was:\n{self.text}")
+
+    def settings(self) -> list[Any]:
+        """The terminal's settings, as termios has them."""
+        return termios.tcgetattr(self._master)
 
     def _read(self, words: str) -> str:
         try:

@@ -1,4 +1,4 @@
-"""Captured packets in words, decoded by Scapy."""
+"""Packets as text, decoded by Scapy: for the evidence of the demo and for text captures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import datetime
 
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
+from scapy.packet import Packet
 
 from vtep.constants import VXLAN_PORT
 from vxlab.capture.packets import OUTBOUND, CapturedPacket
@@ -24,7 +25,7 @@ class Encapsulated:
 
     @property
     def _ip(self) -> IP | IPv6:
-        """The outer IP header; the inner frame may have one, too, but not before the first UDP."""
+        """The outer IP header: the one before the first UDP header, whatever is inside."""
         return self.outer[UDP].underlayer
 
     @property
@@ -56,14 +57,14 @@ class Encapsulated:
 
 
 def _ip_field(ip: IP | IPv6) -> tuple[str, str]:
-    """The outer IP header of either family in words."""
+    """The outer IP header of either family as text."""
     if isinstance(ip, IPv6):
         return "outer IPv6", f"{ip.src} -> {ip.dst}, hop limit {ip.hlim}"
     return "outer IPv4", f"{ip.src} -> {ip.dst}, TTL {ip.ttl}, flags {ip.flags or '-'}"
 
 
 def encapsulated(captured: CapturedPacket) -> Encapsulated | None:
-    """The VXLAN packet in a captured packet, or None if it has none."""
+    """The VXLAN packet in a captured; None if it is another packet."""
     outer = Ether(captured.data)
     if UDP not in outer or outer[UDP].dport != VXLAN_PORT or VXLAN not in outer:
         return None
@@ -72,25 +73,42 @@ def encapsulated(captured: CapturedPacket) -> Encapsulated | None:
 
 
 def frame_line(frame: Ether) -> str:
-    """A frame in a few words."""
+    """A frame in a few words, its 802.1Q tags first, the outer one before the inner."""
+    payload, tags = frame.payload, []
+    while isinstance(payload, Dot1Q):
+        tags.append(f"VLAN {payload.vlan} ")
+        payload = payload.payload
+    return "".join(tags) + _payload_line(frame, payload)
+
+
+def _payload_line(frame: Ether, payload: Packet) -> str:
     if ARP in frame:
         arp = frame[ARP]
         if arp.op == 1:
             return f"ARP who-has {arp.pdst} tell {arp.psrc}"
         return f"ARP {arp.psrc} is-at {arp.hwsrc}"
-    return str(frame.payload.summary())
+    return str(payload.summary())
+
+
+def clock(time_ns: int) -> str:
+    """A time stamp (ns since 1970) as local time of day, to the nanosecond."""
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds):%H:%M:%S}.{nanoseconds:09d}"
 
 
 def one_line(captured: CapturedPacket) -> str:
-    """A captured packet as `vxlab capture` prints it."""
-    time = datetime.fromtimestamp(captured.time_ns / 1e9).strftime("%H:%M:%S.%f")
+    """A packet as `vxlab capture` prints it."""
     arrow = "out" if captured.direction == OUTBOUND else "in"
     found = encapsulated(captured)
     if found is None:
-        text = Ether(captured.data).summary()
+        text = _frame_text(Ether(captured.data))
     else:
         text = (
             f"VXLAN {found.source} -> {found.destination} VNI {found.vni}: "
-            f"{found.inner.src} -> {found.inner.dst} {frame_line(found.inner)}"
+            f"{_frame_text(found.inner)}"
         )
-    return f"{time} {captured.interface} {arrow} {text}"
+    return f"{clock(captured.time_ns)} {captured.interface} {arrow} {text}"
+
+
+def _frame_text(frame: Ether) -> str:
+    return f"{frame.src} -> {frame.dst} {frame_line(frame)}"

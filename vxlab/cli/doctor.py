@@ -13,13 +13,13 @@ from vxlab.setup.doctor import Check, checks
 @click.command()
 @click.option("--json", "json_", is_flag=True, help="One JSON document on stdout.")
 def doctor(json_: bool) -> None:
-    """What this machine has and lacks, and the commands that install it."""
+    """Check this machine, and show how to fix what is missing."""
     found = checks()
     if json_:
         as_json([vars(check) for check in found])
     else:
         rows = [(check.name, _verdict(check), check.detail, check.cure) for check in found]
-        table(["what", "is", "detail", "cure"], rows)
+        table(["check", "result", "detail", "fix"], rows)
         for check in found:
             for line in check.lines:
                 click.echo(f"{check.name}: {line}")
@@ -27,4 +27,4 @@ def doctor(json_: bool) -> None:
 
 
 def _verdict(check: Check) -> str:
-    return "ok" if check.ok else ("LACKING" if check.needed else "absent")
+    return "ok" if check.ok else ("MISSING" if check.needed else "absent")

@@ -1,4 +1,4 @@
-"""Commands that look into a lab: nodes, fdb, groups, stats."""
+"""Commands that show the state of a lab or of this machine: nodes, fdb, groups, stats, version."""
 
 from __future__ import annotations
 
@@ -7,35 +7,43 @@ from typing import Any
 
 import click
 
-from vxlab.cli.manage import announce_dead, json_option, lab_option
+from vxlab.cli import complete
+from vxlab.cli.choose import announce_dead, json_option, lab_argument, lab_option
 from vxlab.console import as_json, table
 from vxlab.control import rpc
 from vxlab.lab.groups import group_rows
 from vxlab.lab.handle import Lab, find
+from vxlab.setup import versions
 from vxlab.topology.families import family_of
 
 
 @click.command()
-@click.argument("lab", required=False)
+@lab_argument
 @json_option
 def nodes(lab: str | None, json_: bool) -> None:
-    """Nodes with kind, addresses, VLAN and VNI."""
+    """Show nodes with kind, addresses, VLAN and VNI."""
     found = find(lab)
-    rows = found.nodes()
+    rows = [row | {"links_down": found.links_down(row["name"])} for row in found.nodes()]
     if json_:
         as_json(rows)
     else:
-        columns = ["name", "kind", "hypervisor", "ip", "mac", "vlan", "vni"]
-        table(columns, [[row[column] for column in columns] for row in rows])
+        columns = ["name", "kind", "hypervisor", "ip", "mac", "vlan", "vni", "links_down"]
+        heads = [*columns[:-1], "links down to"]
+        table(heads, [[_cell(row, column) for column in columns] for row in rows])
     sys.exit(announce_dead(found))
+
+
+def _cell(row: dict[str, Any], column: str) -> Any:
+    """A cell of `nodes`; a hypervisor has several VNIs."""
+    return row.get("vnis", row["vni"]) if column == "vni" else row[column]
 
 
 @click.command()
 @lab_option
-@click.argument("hypervisor", required=False)
+@click.argument("hypervisor", required=False, shell_complete=complete.hypervisors)
 @json_option
 def fdb(lab: str | None, hypervisor: str | None, json_: bool) -> None:
-    """Learned tables: which MAC is behind which VTEP."""
+    """Show learned tables: which MAC is behind which VTEP."""
     found = find(lab)
     answers, dead = found.ask_agents("fdb", hypervisor)
     rows = [row for _, answer in answers for row in answer]
@@ -44,11 +52,11 @@ def fdb(lab: str | None, hypervisor: str | None, json_: bool) -> None:
     else:
         columns = ["hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"]
         table(columns, [[row[column] for column in columns] for row in rows])
-    sys.exit(_say_dead(found, dead))
+    sys.exit(_report_silent(found, dead))
 
 
-def _say_dead(lab: Lab, dead: list[str]) -> bool:
-    """When some did not answer, or the lab as a whole is gone, say so."""
+def _report_silent(lab: Lab, dead: list[str]) -> bool:
+    """Report failed components if some agents did not answer, or if the lab is dead."""
     return announce_dead(lab) if dead or not lab.init else False
 
 
@@ -56,7 +64,7 @@ def _say_dead(lab: Lab, dead: list[str]) -> bool:
 @lab_option
 @json_option
 def groups(lab: str | None, json_: bool) -> None:
-    """Per VNI: its group, who joined, what is snooped."""
+    """Show each VNI's group, its members and what is snooped."""
     found = find(lab)
     rows, dead = group_rows(found)
     if json_:
@@ -71,7 +79,7 @@ def groups(lab: str | None, json_: bool) -> None:
 
 
 def _snooped(row: dict[str, Any]) -> str:
-    """Whom the switches send a group to; a link-local one to everyone."""
+    """Where the switches send a group; a link-local one goes to every port (RFC 4541 2.1.2)."""
     if not family_of(row["group"]).snoops(row["group"]):
         return "(flooded: a link-local group)"
     by_switch: dict[str, list[str]] = row["snooped"]
@@ -80,10 +88,10 @@ def _snooped(row: dict[str, Any]) -> str:
 
 @click.command()
 @lab_option
-@click.argument("hypervisor", required=False)
+@click.argument("hypervisor", required=False, shell_complete=complete.hypervisors)
 @json_option
 def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
-    """Counters by VTEP and VNI, and drops by reason."""
+    """Show counters by VTEP and VNI, and drops by reason."""
     found = find(lab)
     answers, dead = found.ask_agents("stats", hypervisor)
     rows = [row for _, answer in answers for row in answer]
@@ -99,12 +107,12 @@ def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
             "received flood",
             "drops",
         ]
-        table(heads, [_stats_cells(row) for row in rows if _says_something(row)])
-    sys.exit(_say_dead(found, dead))
+        table(heads, [_stats_cells(row) for row in rows if _is_of_interest(row)])
+    sys.exit(_report_silent(found, dead))
 
 
-def _says_something(row: dict[str, Any]) -> bool:
-    """What can be given to no VNI has a row, which is of interest only when there was some."""
+def _is_of_interest(row: dict[str, Any]) -> bool:
+    """Packets of no known VNI have a row, too; it is shown only if there were some."""
     return row["vni"] is not None or any(row["drops"].values())
 
 
@@ -120,4 +128,15 @@ def _stats_cells(row: dict[str, Any]) -> list[Any]:
     return [row["hypervisor"], row["vni"], *packets, ", ".join(drops)]
 
 
-LOOK_COMMANDS: list[click.Command] = [nodes, fdb, groups, stats]
+@click.command()
+@json_option
+def version(json_: bool) -> None:
+    """Show the versions of vxlab and of what it runs on."""
+    found = versions.versions()
+    if json_:
+        as_json(found)
+    else:
+        table(["component", "version"], list(found.items()))
+
+
+LOOK_COMMANDS: list[click.Command] = [nodes, fdb, groups, stats, version]

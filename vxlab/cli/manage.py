@@ -1,4 +1,4 @@
-"""Commands that bring labs up and down and act on them."""
+"""Commands about labs as a whole: list, up, down, ps."""
 
 from __future__ import annotations
 
@@ -9,81 +9,45 @@ from typing import Any
 
 import click
 
-from vxlab.console import Progress, as_json, table
-from vxlab.control import rpc
-from vxlab.errors import LabError, UsageError
+from vxlab.cli import complete
+from vxlab.cli.choose import json_option, lab_argument, parse_settings, set_option
+from vxlab.console import Progress, as_json, table, terminal_restored
+from vxlab.errors import UsageError
 from vxlab.lab.bringup import bring_up, ended_by_signals, stay
-from vxlab.lab.enter import execute
 from vxlab.lab.handle import Lab, find, labs
 from vxlab.topology import registry
-from vxlab.topology.options import COMMON
-from vxlab.topology.overlay import OverlayTopo
-
-json_option = click.option("--json", "json_", is_flag=True, help="One JSON document on stdout.")
-lab_option = click.option("--lab", metavar="LAB", help="Which lab, where several run.")
-set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set an option (`vxlab list`)."
-)
-
-
-def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
-    """`("a=1", "b.hv1=2")` as a dictionary; UsageError for what is no KEY=VALUE."""
-    parsed = {}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not (key and equals):
-            raise UsageError(f"--set {text}: KEY=VALUE is wanted")
-        parsed[key] = value
-    return parsed
-
-
-def announce_dead(lab: Lab) -> bool:
-    """Say on stderr what of a lab is dead; returns whether anything is."""
-    dead = lab.dead()
-    for line in dead:
-        print(f"vxlab: {line}", file=sys.stderr)
-    return bool(dead)
-
-
-def find_alive(name: str | None) -> Lab:
-    """The lab of that name or the only one; LabError if it is dead, a word on what of it is."""
-    lab = find(name)
-    if not lab.init:
-        raise LabError(lab.dead()[0])
-    announce_dead(lab)
-    return lab
+from vxlab.topology.options import COMMON, Option
 
 
 @click.command("list")
+@click.argument("topology", required=False, shell_complete=complete.topologies)
 @json_option
-def list_(json_: bool) -> None:
-    """Topologies, with a line each and their options."""
-    found = [(name, registry.load(name)) for name in registry.names()]
+def list_(topology: str | None, json_: bool) -> None:
+    """List topologies and their options.
+
+    TOPOLOGY is a name or a FILE.py; without it all topologies of the project are listed.
+    """
+    chosen = registry.names() if topology is None else [topology]
+    found = [(name, registry.load(name)) for name in chosen]
     if json_:
         as_json([_topology_row(name, topology) for name, topology in found])
         return
-    table(["topology", "what it is"], [(name, _first_line(topology)) for name, topology in found])
-    rows = [
-        (name, option.name, option.default, option.kind.allowed, option.help)
-        for name, topology in found
-        for option in topology.options
-    ]
-    rows += [
-        (
-            "(all)",
-            f"{option.name}{'[.HYPERVISOR]' * option.per_hypervisor}",
-            option.default,
-            option.kind.allowed,
-            option.help,
-        )
-        for option in COMMON
-    ]
+    rows = [(name, _first_line(topology)) for name, topology in found]
+    table(["topology", "description"], rows)
+    own = [_option_cells(name, each) for name, topology in found for each in topology.options]
+    common = [_option_cells("(all)", each) for each in COMMON]
+    heads = ["topology", "option (--set KEY=VALUE)", "default", "must be", "meaning"]
     print()
-    table(["topology", "option (--set KEY=VALUE)", "default", "allowed", "meaning"], rows)
+    table(heads, own + common)
+
+
+def _option_cells(topology: str, option: Option) -> list[Any]:
+    key = option.name + "[.HYPERVISOR]" * option.per_hypervisor
+    return [topology, key, option.default, option.kind.allowed, option.help]
 
 
 def _first_line(topology: type) -> str:
-    return (topology.__doc__ or "").strip().splitlines()[0]
+    return ((topology.__doc__ or "").strip().splitlines() or [""])[0]
 
 
 def _topology_row(name: str, topology: Any) -> dict[str, Any]:
@@ -104,43 +68,65 @@ def _topology_row(name: str, topology: Any) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("topology")
-@click.option("--name", metavar="LAB", help="The lab's name; the topology's by default.")
+@click.argument("topology", shell_complete=complete.topologies)
+@click.option("--name", metavar="LAB", help="Name of the lab; default: that of the topology.")
 @click.option("-d", "--detach", is_flag=True, help="Return when the lab is READY; it stays.")
 @set_option
-def up(topology: str, name: str | None, detach: bool, settings: tuple[str, ...]) -> None:
-    """Bring a lab up: in the Mininet CLI, or to stay with -d."""
+@json_option
+def up(
+    topology: str, name: str | None, detach: bool, settings: tuple[str, ...], json_: bool
+) -> None:
+    """Bring up a lab.
+
+    Without -d the command ends in the Mininet CLI, and the lab is taken down when you leave it.
+    TOPOLOGY is a name (`vxlab list`) or a FILE.py.
+    """
+    if json_ and not detach:
+        raise UsageError("up --json: needs -d, since the Mininet CLI uses standard output")
     options = parse_settings(settings)
     topo = registry.build(topology, options)
     name = name or os.path.basename(topology).removesuffix(".py")
+    progress = Progress(f"{name}:")
+    started = time.monotonic()
     mode = "detached" if detach else "interactive"
-    with ended_by_signals():
-        lab, keeper = _bring_up_and_announce(topology, topo, options, name, mode)
+    with ended_by_signals(), terminal_restored():
+        try:
+            lab, keeper = bring_up(topology, topo, options, name, mode, progress)
+        finally:
+            progress.done()
+        _announce(lab, time.monotonic() - started, json_)
         if not detach:
             sys.stdout.flush()
             stay(lab, keeper)
 
 
-def _bring_up_and_announce(
-    topology: str, topo: OverlayTopo, options: dict[str, str], name: str, mode: str
-) -> tuple[Lab, int]:
-    progress = Progress(f"{name}:")
-    started = time.monotonic()
-    try:
-        lab, keeper = bring_up(topology, topo, options, name, mode, progress)
-    finally:
-        progress.done()
-    took = time.monotonic() - started
+def _announce(lab: Lab, took_s: float, json_: bool) -> None:
+    if json_:
+        as_json(
+            {
+                "name": lab.name,
+                "topology": lab.state["topology"],
+                "options": lab.state["options"],
+                "state": lab.state["state"],
+                "seconds": round(took_s, 3),
+                "datapath": lab.state["datapath"],
+                "directory": str(lab.directory.path),
+                "nodes": lab.nodes(),
+            }
+        )
+        return
     count = len(lab.hypervisors())
-    print(f"lab {lab.name} is READY: {count} hypervisors, {len(lab.nodes('vm'))} VMs, {took:.1f} s")
-    return lab, keeper
+    vms = len(lab.nodes("vm"))
+    print(f"lab {lab.name} is READY: {count} hypervisors, {vms} VMs, {took_s:.1f} s")
 
 
 @click.command()
-@click.argument("lab", required=False)
-@click.option("--all", "all_", is_flag=True, help="Every lab there is.")
+@lab_argument
+@click.option("--all", "all_", is_flag=True, help="Take down every lab.")
 def down(lab: str | None, all_: bool) -> None:
-    """Tear a lab down, also one whose parts were killed."""
+    """Take down a lab, even if some of its processes were killed."""
+    if all_ and lab is not None:
+        raise UsageError(f"down: give --all or {lab}, not both")
     for found in labs() if all_ else [find(lab)]:
         found.end()
         print(f"lab {found.name} is down")
@@ -149,40 +135,35 @@ def down(lab: str | None, all_: bool) -> None:
 @click.command()
 @json_option
 def ps(json_: bool) -> None:
-    """Labs that run, and what of them is dead."""
+    """Show labs and which of their components have failed."""
     rows = [_ps_row(lab) for lab in labs()]
     if json_:
         as_json(rows)
         return
     columns = [
-        "name",
-        "topology",
-        "state",
-        "up_s",
-        "hypervisors",
-        "vms",
-        "datapath",
-        "forwarding",
-        "dead",
+        *("name", "topology", "state", "up_s", "hypervisors", "vms"),
+        *("datapath", "forwarding", "links_down", "dead"),
     ]
     for row in rows:
         row["forwarding"] = _in_short(row["forwarding"])
-    table(columns, [[row[column] for column in columns] for row in rows])
+        row["links_down"] = ", ".join(row["links_down"])
+    heads = [column.replace("_s", "").replace("_", " ") for column in columns]
+    table(heads, [[row[column] for column in columns] for row in rows])
 
 
 def _in_short(forwarding: dict[str, dict[str, str]]) -> str | None:
-    """Which data path how many VTEPs run on; for those in Python, why."""
-    told = [
+    """How many VTEPs use which data path; for the Python one, why."""
+    texts = [
         each["datapath"] + (f" ({each['why']})" if each["datapath"] == "python" else "")
         for each in forwarding.values()
     ]
-    if len(set(told)) <= 1:
-        return told[0] if told else None
-    return ", ".join(f"{told.count(words)} {words}" for words in dict.fromkeys(told))
+    if len(set(texts)) <= 1:
+        return texts[0] if texts else None
+    return ", ".join(f"{texts.count(text)} {text}" for text in dict.fromkeys(texts))
 
 
 def _forwarding(lab: Lab) -> dict[str, dict[str, str]]:
-    """By hypervisor: its VTEP's data path, and why it is that one."""
+    """By hypervisor: its VTEP's data path, and the reason for it."""
     answers, _ = lab.ask_agents("ready")
     return {
         name: {"datapath": ready["datapath"], "why": ready.get("datapath_why", "its kind")}
@@ -202,50 +183,10 @@ def _ps_row(lab: Lab) -> dict[str, Any]:
         "vms": len(lab.nodes("vm")),
         "datapath": lab.state.get("datapath"),
         "forwarding": _forwarding(lab) if alive else {},
-        "dead": [part for part, lives, _ in lab.health() if not lives] if alive else [],
+        "links_down": lab.links_down(),
+        "dead": [part for part, runs, _ in lab.health() if not runs] if alive else [],
         "directory": str(lab.directory.path),
     }
 
 
-@click.command("exec", context_settings={"allow_interspersed_args": False})
-@lab_option
-@click.argument("node")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def exec_(lab: str | None, node: str, command: tuple[str, ...]) -> None:
-    """Run a command in a node: exec NODE -- CMD..."""
-    words = list(command[1:] if command[0] == "--" else command)
-    if not words:
-        raise UsageError("exec: a command is wanted after --")
-    found = find_alive(lab)
-    row = found.node(node)
-    sys.exit(execute(found.directory, found.init, row["name"], row["kind"], words))
-
-
-@click.command()
-@lab_option
-@click.argument("part")
-def restart(lab: str | None, part: str) -> None:
-    """Restart an agent, controller or ovs-vswitchd.
-
-    PART is a hypervisor (its agent is restarted), "controller" or "ovs-vswitchd".
-    """
-    found = find_alive(lab)
-    rpc.ask(found.directory.socket, "restart", part=part)
-    print(f"{part} of lab {found.name} runs")
-
-
-@click.command()
-@lab_option
-@click.argument("vm")
-@click.argument("hypervisor")
-def move(lab: str | None, vm: str, hypervisor: str) -> None:
-    """Move a VM to another hypervisor.
-
-    As a live migration ends: its cable is replugged, and a gratuitous ARP says so.
-    """
-    found = find_alive(lab)
-    rpc.ask(found.directory.socket, "move", vm=vm, hypervisor=hypervisor)
-    print(f"{vm} is on {hypervisor}")
-
-
-MANAGE_COMMANDS: list[click.Command] = [list_, up, down, ps, exec_, restart, move]
+MANAGE_COMMANDS: list[click.Command] = [list_, up, down, ps]

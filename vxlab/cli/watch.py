@@ -1,9 +1,10 @@
-"""Commands that watch a lab live: capture, events, demo."""
+"""Commands that watch a lab while it runs: capture, events, demo."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import selectors
 import signal
 import sys
@@ -12,40 +13,73 @@ from typing import Any
 
 import click
 
-from vxlab.capture.packets import CapturedPacket, follow
-from vxlab.cli.manage import find_alive, lab_option, parse_settings, set_option
+from vxlab.capture.packets import Capture, CapturedPacket, follow
+from vxlab.cli import complete
+from vxlab.cli.choose import find_alive, lab_option, parse_settings, set_option
 from vxlab.control import rpc
-from vxlab.errors import LabError
+from vxlab.errors import LabError, UsageError
 from vxlab.lab.captures import open_captures
 from vxlab.lab.handle import Lab
 
 
 @click.command()
 @lab_option
-@click.argument("targets", nargs=-1, required=True, metavar="NODE[:INTF]...")
-@click.option("-w", "--write", metavar="FILE", help="Write a pcapng; - is stdout.")
-@click.option("-c", "--count", type=click.IntRange(1), help="End after so many packets.")
+@click.argument("targets", nargs=-1, metavar="[NODE[:INTF]]...", shell_complete=complete.targets)
+@click.option("--all", "all_", is_flag=True, help="Capture on all links of all nodes.")
+@click.option("--filter", "expression", metavar="EXPR", help="Capture filter, as in tcpdump.")
+@click.option("-w", "--write", metavar="FILE", help="Write a pcapng file; - is stdout.")
+@click.option("-c", "--count", type=click.IntRange(1), help="Stop after COUNT packets.")
 def capture(
-    lab: str | None, targets: tuple[str, ...], write: str | None, count: int | None
+    lab: str | None,
+    targets: tuple[str, ...],
+    all_: bool,
+    expression: str | None,
+    write: str | None,
+    count: int | None,
 ) -> None:
-    """Capture on nodes' links, to see or to a pcapng.
+    """Capture packets on links of nodes.
 
-    With -w the packets go to a file, with interface names; else each is decoded in a line.
-    `ssh host vxlab capture hv1 -w - | wireshark -k -i -` shows it live.
+    Without -w each packet is printed as one decoded line; with -w the file has interface names
+    and time stamps in nanoseconds. Ctrl-C or SIGTERM stops the capture; packets that have arrived
+    by then are still written.
+
+    EXPR is an expression of libpcap, for example 'udp port 4789' or 'arp or icmp'.
+
+    `ssh host vxlab capture hv1 -w - | wireshark -k -i -` shows the packets live in Wireshark.
     """
+    if bool(targets) == all_:
+        raise UsageError("capture: give one or more NODE[:INTF], or --all")
     found = find_alive(lab)
-    pairs = [
-        (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
-    ]
-    captures = open_captures(found, pairs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
-    captured_packets = _first(count, follow(captures))
-    with contextlib.suppress(KeyboardInterrupt):
-        if write:
-            _record(write, captured_packets)
-        else:
-            _print(captured_packets)
+    captures = open_captures(found, _pairs(found, targets), expression)
+    stop = _stop_on_signals()
+    captured_packets = _first(count, follow(captures, stop=stop))
+    if write:
+        _record(write, captured_packets, captures)
+    else:
+        _print(captured_packets)
+
+
+def _pairs(lab: Lab, targets: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """Targets as (node, interface); all nodes where none is given."""
+    texts = targets or [row["name"] for row in lab.nodes()]
+    return [(node, interface or None) for node, _, interface in (t.partition(":") for t in texts)]
+
+
+def _stop_on_signals() -> int:
+    """A descriptor that becomes readable on SIGINT or SIGTERM; a second one ends the command.
+
+    A handler that raised an exception could do so in the middle of writing a packet.
+    """
+    readable, writable = os.pipe()
+
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        os.write(writable, b"x")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return readable
 
 
 def _first(
@@ -57,14 +91,17 @@ def _first(
             return
 
 
-def _record(path: str, captured_packets: Iterator[CapturedPacket]) -> None:
-    # lazy: Scapy costs 0.3 s, and other commands do without it
+def _announce_capture() -> None:
+    """Report on stderr that packets from now on are captured."""
+    print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
+
+
+def _record(path: str, captured_packets: Iterator[CapturedPacket], captures: list[Capture]) -> None:
+    # lazy: only -w needs it
     from vxlab.capture.pcapng import Recorder
 
-    try:
-        recorder = Recorder(path)
-    except OSError as error:
-        raise LabError(f"{path}: {error.strerror}") from error
+    recorder = Recorder(path)
+    _announce_capture()
     written = 0
     try:
         for captured in captured_packets:
@@ -72,24 +109,30 @@ def _record(path: str, captured_packets: Iterator[CapturedPacket]) -> None:
             written += 1
     finally:
         recorder.close()
-        print(f"vxlab: {written} packets", file=sys.stderr)
+        dropped = sum(capture.dropped() for capture in captures)
+        lost = f", {dropped} dropped by the kernel (buffer full)" if dropped else ""
+        print(f"vxlab: {written} packets{lost}", file=sys.stderr)
 
 
 def _print(captured_packets: Iterator[CapturedPacket]) -> None:
-    # lazy: as above
+    # lazy: Scapy costs 0.3 s, and other commands do without it
     from vxlab.capture.decode import one_line
 
+    _announce_capture()
     for captured in captured_packets:
         print(one_line(captured), flush=True)
 
 
 @click.command()
 @lab_option
-@click.argument("hypervisor", required=False)
-@click.option("--json", "json_", is_flag=True, help="JSON lines instead of text.")
-@click.option("--initial-state", is_flag=True, help="First what holds already: groups and rows.")
+@click.argument("hypervisor", required=False, shell_complete=complete.hypervisors)
+@click.option("--json", "json_", is_flag=True, help="Print JSON lines.")
+@click.option("--initial-state", is_flag=True, help="Print existing groups and entries first.")
 def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: bool) -> None:
-    """The agents' decisions as they happen, until Ctrl-C."""
+    """Print decisions of the VTEP agents as they happen.
+
+    Ctrl-C ends it.
+    """
     found = find_alive(lab)
     show = json.dumps if json_ else event_line
     print("vxlab: listening, Ctrl-C ends", file=sys.stderr, flush=True)
@@ -99,13 +142,13 @@ def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: 
 
 
 def stream_events(lab: Lab, only: str | None, initial: bool) -> Iterator[dict[str, Any]]:
-    """The events of all agents as they come, until the last agent is gone."""
+    """The events of all agents as they happen, until the last agent has ended."""
     with selectors.DefaultSelector() as selector:
         for name in lab.hypervisors(only):
             try:
                 path = lab.directory.agent_socket(name)
                 peer = rpc.Subscription(path, "events", initial=initial)
-            except LabError as error:  # dead, or of a kind that tells nothing
+            except LabError as error:  # it has failed, or its kind reports no events
                 print(f"vxlab: {name}: {error}", file=sys.stderr)
                 continue
             selector.register(peer, selectors.EVENT_READ, peer)
@@ -120,7 +163,7 @@ def stream_events(lab: Lab, only: str | None, initial: bool) -> Iterator[dict[st
 
 
 def event_line(event: dict[str, Any]) -> str:
-    """One event as a line for a person."""
+    """One event as one line of text."""
     if event["decision"] == "lost":
         return f"lost {event['count']} records: the reader was too slow"
     words = [f"{event['time_s']:.6f}", event["hypervisor"], event["decision"]]
@@ -140,7 +183,7 @@ def event_line(event: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("topology", default="three_vteps")
+@click.argument("topology", default="three_vteps", shell_complete=complete.topologies)
 @set_option
 @click.option("--json", "json_", is_flag=True, help="Print the steps as one JSON document.")
 @click.option("-w", "--write", metavar="FILE", help="Write all captured packets to a pcapng file.")

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from vxlab.errors import LabError
+from vxlab.errors import LabError, UsageError
 from vxlab.waiting import BUDGET_S
 
 
@@ -41,12 +41,12 @@ def _result(path: Path, line: str) -> Any:
         raise Unreachable(f"{path.name}: closed without an answer")
     answer = json.loads(line)
     if not answer["ok"]:
-        raise LabError(answer["error"])
+        raise (UsageError if answer.get("usage") else LabError)(answer["error"])
     return answer.get("result")
 
 
 def ask(path: Path, do: str, **arguments: Any) -> Any:
-    """Send one request and return its result; LabError bears what the other side refused."""
+    """Send one request and return its result; LabError or UsageError if it is refused."""
     try:
         with connect(path) as peer, peer.makefile("rw", encoding="utf-8") as lines:
             lines.write(json.dumps({"do": do, **arguments}) + "\n")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vxlab.errors import LabError
+from vxlab.errors import LabError, UsageError
 
 Table = Mapping[str, Callable[..., Any]]
 
@@ -42,6 +42,6 @@ def _answer(line: str, table: Table) -> dict[str, Any]:
         action = table[request.pop("do")]
         return {"ok": True, "result": action(**request)}
     except LabError as error:
-        return {"ok": False, "error": str(error)}
+        return {"ok": False, "error": str(error), "usage": isinstance(error, UsageError)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"ok": False, "error": f"request {line.strip()!r}; allowed: {', '.join(table)}"}

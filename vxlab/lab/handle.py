@@ -1,4 +1,4 @@
-"""A lab as seen from outside: find it, ask it, see what of it is dead, end it."""
+"""A lab as seen from outside: find it, query it, see which components have failed, end it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from vxlab.control import rpc
 from vxlab.errors import LabError, UsageError
+from vxlab.lab.enter import inside
 from vxlab.system import sandbox
 from vxlab.system.directory import LabDirectory
 from vxlab.system.open_vswitch import database_alive, vswitchd_alive
@@ -38,7 +39,9 @@ class Lab:
 
     @property
     def init(self) -> int:
-        """The process id of the lab's first process, as seen from here; 0 where none lives."""
+        """The process id of the lab's first process, as seen from here; 0 if it has ended."""
+        if inside(self.directory):
+            return 1  # of the lab's own PID namespace
         file = self.directory.path / "init"
         if not file.exists() or not self.directory.alive():
             return 0
@@ -55,8 +58,20 @@ class Lab:
         for row in self.state["nodes"]:
             if row["name"] == name:
                 return row
-        allowed = ", ".join(row["name"] for row in self.state["nodes"])
-        raise UsageError(f"{name}: no node of lab {self.name}; allowed: {allowed}")
+        names = ", ".join(row["name"] for row in self.state["nodes"])
+        raise UsageError(f"{name}: no such node in lab {self.name}; nodes: {names}")
+
+    def links_down(self, node: str | None = None) -> list[str]:
+        """Which links are down: the nodes at their other end, or "A B" for all of the lab."""
+        found = []
+        for link in self.state.get("links", []):
+            if link["state"] == "down":
+                ends = [link["node1"], link["node2"]]
+                if node is None:
+                    found.append(" ".join(ends))
+                elif node in ends:
+                    found.append(ends[ends[0] == node])
+        return found
 
     def hypervisors(self, only: str | None = None) -> list[str]:
         """The names of the hypervisors; of one if asked."""
@@ -65,12 +80,12 @@ class Lab:
             return names
         if only not in names:
             raise UsageError(
-                f"{only}: no hypervisor of lab {self.name}; allowed: {', '.join(names)}"
+                f"{only}: no such hypervisor in lab {self.name}; hypervisors: {', '.join(names)}"
             )
         return [only]
 
     def health(self) -> Iterator[tuple[str, bool, Path]]:
-        """Each part: its name, whether it lives, its log."""
+        """Each component: its name, whether it runs, its log."""
         log = self.directory.log
         yield "ovsdb-server", database_alive(self.directory), log("ovsdb-server")
         yield "ovs-vswitchd", vswitchd_alive(self.directory), log("ovs-vswitchd")
@@ -79,27 +94,27 @@ class Lab:
             yield name, rpc.answers(self.directory.agent_socket(name)), log(name)
 
     def dead(self) -> list[str]:
-        """A line for each part that is dead, with its log and the command that mends it."""
+        """A line for each component that has failed, with its log and the command that helps."""
         if not self.init:
             return [
                 f"lab {self.name} is dead: {how_it_ended(self.directory)}; "
                 f"`vxlab down {self.name}` removes it"
             ]
         return [
-            f"{part} of lab {self.name} is dead (log: {log}); {self._cure(part)}"
-            for part, lives, log in self.health()
-            if not lives
+            f"{component} of lab {self.name} is dead (log: {log}); {self._fix(component)}"
+            for component, runs, log in self.health()
+            if not runs
         ]
 
-    def _cure(self, part: str) -> str:
-        if part == "ovsdb-server":
-            return f"`vxlab down {self.name}` and a new `up` mend it"
-        return f"`vxlab restart --lab {self.name} {part}` restarts it"
+    def _fix(self, component: str) -> str:
+        if component == "ovsdb-server":
+            return f"`vxlab down {self.name}` and a new `up` are needed"
+        return f"`vxlab restart --lab {self.name} {component}` restarts it"
 
     def ask_agents(
         self, do: str, only: str | None = None, **arguments: Any
     ) -> tuple[list[tuple[str, Any]], list[str]]:
-        """Ask the agents; returns (pairs of hypervisor and answer, the names of the dead)."""
+        """Query the agents; returns (pairs of hypervisor and answer, those that do not answer)."""
         found, dead = [], []
         for name in self.hypervisors(only):
             try:
@@ -109,7 +124,12 @@ class Lab:
         return found, dead
 
     def end(self) -> None:
-        """End all processes of the lab and remove its directory; also when parts were killed."""
+        """End all processes of the lab and remove its directory; also when some were killed.
+
+        UsageError inside the lab: there its first process cannot be ended.
+        """
+        if inside(self.directory):
+            raise UsageError(f"lab {self.name}: this is a process of the lab; run it from outside")
         if init := self.init:
             _end(init, self.name)
         self.directory.remove()
@@ -124,7 +144,7 @@ def how_it_ended(directory: LabDirectory) -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks: tells it from a later one of the same number."""
+    """When a process started, in clock ticks: a later process of the same number differs."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -133,7 +153,7 @@ def _started(pid: int) -> str | None:
 
 
 def remember_init(directory: LabDirectory, pid: int) -> None:
-    """Note which process is the lab's first one."""
+    """Record which process is the lab's first one."""
     (directory.path / "init").write_text(f"{pid} {_started(pid)}\n")
 
 
@@ -151,12 +171,12 @@ def _end(init: int, name: str) -> None:
 
 
 def labs() -> list[Lab]:
-    """All labs that were brought up and not taken down."""
+    """All labs that were brought up and not taken down, dead ones too."""
     return [Lab.at(directory) for directory in LabDirectory.all()]
 
 
 def find(name: str | None) -> Lab:
-    """The lab of that name, or the only one; UsageError says which there are."""
+    """The lab of that name, or the only one; UsageError lists those there are."""
     name = name or os.environ.get("VXLAB_LAB")
     known = labs()
     if name is None and len(known) == 1:
@@ -167,8 +187,8 @@ def find(name: str | None) -> Lab:
     names = ", ".join(lab.name for lab in known)
     if name is not None:
         raise UsageError(
-            f"lab {name}: no such lab; " + (f"there are: {names}" if names else "none runs")
+            f"lab {name}: no such lab; " + (f"labs: {names}" if names else "no lab runs")
         )
     if not known:
         raise UsageError("no lab runs; `vxlab up three_vteps -d` brings one up")
-    raise UsageError(f"several labs run, name one with --lab: {names}")
+    raise UsageError(f"several labs run; choose one with --lab or VXLAB_LAB: {names}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mininet.log import error
 from mininet.net import Mininet
 from mininet.node import Node
 
+from vxlab.errors import LabError
+from vxlab.lab.links import Links
 from vxlab.nodes.controllers import ExternalController
 from vxlab.nodes.hosts import HypervisorNode
 from vxlab.nodes.links import Veth
@@ -20,9 +23,10 @@ class LabNet(Mininet):
     The lab's runner starts controller and agents.
     """
 
-    def __init__(self, topo: OverlayTopo, ovs_datapath: str) -> None:
-        """ovs_datapath: "kernel" or "user"."""
+    def __init__(self, topo: OverlayTopo, ovs_datapath: str, links: Links) -> None:
+        """ovs_datapath: "kernel" or "user"; links: those of the lab, for the command `link`."""
         self.ovs_datapath = ovs_datapath
+        self._lab_links = links
         Mininet.inited = True  # its init() raises limits and sysctls of the whole machine
         super().__init__(topo, controller=ExternalController, build=False)
 
@@ -49,6 +53,13 @@ class LabNet(Mininet):
         if cls is not None and issubclass(cls, Veth):
             params["ovs_datapath"] = self.ovs_datapath
         return super().addLink(node1, node2, cls=cls, **params)
+
+    def configLinkStatus(self, src: str, dst: str, status: str) -> None:  # the name is Mininet's
+        """Set the links between two nodes up or down, as `vxlab link` does."""
+        try:
+            self._lab_links.set(src, dst, status)
+        except LabError as wrong:
+            error(f"{wrong}\n")
 
     def pingAll(self, timeout: Any = None) -> float:  # the name is Mininet's
         """Ping between all VMs of each VNI; returns the worst loss in percent.

@@ -1,4 +1,4 @@
-"""What can be done to a lab that runs: restart a part, move a VM to another hypervisor."""
+"""Changes to a running lab: restart a component, move a VM, set links, change VTEPs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 from vxlab.errors import LabError, UsageError
 from vxlab.lab.components import Components
+from vxlab.lab.links import Links
+from vxlab.lab.vtep_changes import VtepChanges
 from vxlab.system import vswitchd_tuning
 from vxlab.system.open_vswitch import OpenVSwitch
 from vxlab.topology.names import interface_name
@@ -28,16 +30,39 @@ class Operations:
         topo: OverlayTopo,
         components: Components,
         open_vswitch: OpenVSwitch,
+        links: Links,
         write_state: Callable[[str], None],
     ) -> None:
         self._topo = topo
         self._components = components
         self._open_vswitch = open_vswitch
+        self._links = links
         self._write_state = write_state
+        self._vteps = VtepChanges(topo, components.directory, write_state)
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Request -> what carries it out."""
-        return {"restart": self.restart, "move": self.move}
+        return {
+            "restart": self.restart,
+            "move": self.move,
+            "link_set": self.link_set,
+            "link_show": self.link_show,
+            **self._vteps.table(),
+        }
+
+    def link_set(self, one: str, other: str, state: str) -> list[dict[str, str]]:
+        """Set the links between two nodes up or down; returns their rows."""
+        rows = self._links.set(one, other, state)
+        self._write_state("ready")
+        return rows
+
+    def link_show(self) -> list[dict[str, str]]:
+        """All links with their present state, which is recorded for `nodes` and `ps`, too."""
+        before = self._links.recorded()
+        rows = self._links.show()
+        if rows != before:
+            self._write_state("ready")
+        return rows
 
     def restart(self, part: str) -> dict[str, Any]:
         """Restart a hypervisor's agent, "controller" or "ovs-vswitchd"; returns when it is up."""
@@ -48,8 +73,8 @@ class Operations:
         elif part in self._topo.hypervisors:
             self._components.restart_agent(part)
         else:
-            allowed = ", ".join(["controller", "ovs-vswitchd", *self._topo.hypervisors])
-            raise UsageError(f"{part}: no part of this lab; allowed: {allowed}")
+            names = ", ".join(["controller", "ovs-vswitchd", *self._topo.hypervisors])
+            raise UsageError(f"{part}: no such component in this lab; components: {names}")
         return {}
 
     def _restart_vswitchd(self) -> None:
@@ -59,13 +84,16 @@ class Operations:
     def move(self, vm: str, hypervisor: str) -> dict[str, Any]:
         """Plug a VM's cable into another hypervisor's virtual switch, as a live migration ends."""
         if vm not in self._topo.vms:
-            raise UsageError(f"{vm}: no VM of this lab; allowed: {', '.join(self._topo.vms)}")
+            raise UsageError(f"{vm}: no such VM in this lab; VMs: {', '.join(self._topo.vms)}")
         if hypervisor not in self._topo.hypervisors:
-            allowed = ", ".join(self._topo.hypervisors)
-            raise UsageError(f"{hypervisor}: no hypervisor of this lab; allowed: {allowed}")
+            names = ", ".join(self._topo.hypervisors)
+            raise UsageError(f"{hypervisor}: no such hypervisor in this lab; hypervisors: {names}")
         moving, target = self._topo.vms[vm], self._topo.hypervisors[hypervisor]
         if moving.segment.vni not in target.vlans:
-            raise LabError(f"{hypervisor}: does not carry VNI {moving.segment.vni} of {vm}")
+            raise LabError(
+                f"{hypervisor}: does not have VNI {moving.segment.vni} of {vm}; "
+                f"`vxlab vni add {hypervisor} {moving.segment.vni}` adds it"
+            )
         trunk, vlan = target.attach(moving.segment, None)
         cable = self._cable(vm)
         plug = ("add-port", target.bridges[trunk], cable, f"tag={vlan}")
@@ -75,6 +103,7 @@ class Operations:
         self._topo.vms[vm] = dataclasses.replace(
             moving, hypervisor=hypervisor, vlan=vlan, trunk=trunk
         )
+        self._links.plugged(vm, target.bridges[trunk])
         self._write_state("ready")
         return {}
 
@@ -85,19 +114,19 @@ class Operations:
 
 
 def _announce(vm: Vm, bridge: str, cable: str) -> None:
-    """Say for the VM where it is now, as a hypervisor does at the end of a live migration.
+    """Announce the VM's new place for it, as a hypervisor does at the end of a live migration.
 
-    A gratuitous ARP (RFC 5227 section 3): broadcast, so every VTEP of the VNI hears it. Said more
-    than once, as QEMU does, since a VTEP that must first resolve its remotes may lose the first.
+    A gratuitous ARP (RFC 5227 section 3) is broadcast, so every VTEP of the VNI receives it. It is
+    sent more than once, as QEMU does: a VTEP that must first resolve its remotes may lose one.
     """
     mac, ip = bytes.fromhex(vm.mac.replace(":", "")), ipaddress.ip_interface(vm.ip).ip.packed
     request = bytes.fromhex("0001080006040001")
     frame = b"\xff" * 6 + mac + b"\x08\x06" + request + mac + ip + bytes(6) + ip
     port = _run("ovs-vsctl", "get", "Interface", cable, "ofport").strip()
-    said = f"in_port={port} packet={frame.hex()} actions=NORMAL"
+    request_out = f"in_port={port} packet={frame.hex()} actions=NORMAL"
     for pause_s in ANNOUNCEMENTS_S:
         time.sleep(pause_s)
-        _run("ovs-ofctl", "packet-out", bridge, said)
+        _run("ovs-ofctl", "packet-out", bridge, request_out)
 
 
 def _run(*command: str) -> str:

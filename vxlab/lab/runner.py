@@ -11,14 +11,12 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mininet.cli import CLI
 from mininet.log import setLogLevel
 
 from vxlab.control.server import serve
@@ -26,6 +24,8 @@ from vxlab.errors import LabError
 from vxlab.lab import readiness
 from vxlab.lab.components import Components
 from vxlab.lab.enter import child_environment
+from vxlab.lab.links import Links, of_mininet
+from vxlab.lab.mininet_cli import CliServer
 from vxlab.lab.net import LabNet
 from vxlab.lab.operations import Operations
 from vxlab.nodes.links import raise_up
@@ -65,7 +65,8 @@ class LabRunner:
         self._starter = starter
         self._components = Components(spec.directory)
         self._open_vswitch = OpenVSwitch(spec.directory)
-        self._net = LabNet(spec.topo, spec.ovs_datapath)
+        self._links = Links()
+        self._net = LabNet(spec.topo, spec.ovs_datapath, self._links)
         self._created_s = time.time()
 
     def run(self) -> int:
@@ -81,23 +82,22 @@ class LabRunner:
             if isinstance(error, LabError):
                 return 1
             raise
+        cli = CliServer(self.directory.cli_socket)
         self._write_state("ready")
         self._report(ready=True)
         if self.spec.terminal:
-            self._run_mininet_cli()
+            self._run_mininet_cli(cli)
         else:
-            threading.Event().wait()  # until the sandbox is ended
+            cli.serve(self._net)  # until the sandbox is ended
         return 0
 
-    def _run_mininet_cli(self) -> None:
+    def _run_mininet_cli(self, cli: CliServer) -> None:
         self._starter.recv(1)  # the starter no longer uses the terminal
         sys.stdout.flush()
         sys.stderr.flush()
         for place, descriptor in enumerate(self.spec.terminal):
             os.dup2(descriptor, place)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        setLogLevel("output")
-        CLI(self._net)
+        cli.run_here(self._net)
 
     def _report(self, **message: Any) -> None:
         try:
@@ -159,6 +159,7 @@ class LabRunner:
         name_namespace(LAB_NAMESPACE, os.getpid())
         for host in self._net.hosts:
             name_namespace(host.name, host.pid)
+        self._links.links = of_mininet(self._net.links)
 
     def _start_agents(self) -> None:
         offload = self.spec.ovs_datapath == "kernel"  # the other takes no tunnel's super-frames
@@ -169,7 +170,9 @@ class LabRunner:
 
     def _start_switches(self) -> None:
         self._net.start()
-        operations = Operations(self.topo, self._components, self._open_vswitch, self._write_state)
+        operations = Operations(
+            self.topo, self._components, self._open_vswitch, self._links, self._write_state
+        )
         serve(self.directory.socket, operations.table())
 
     def _await_switches(self) -> None:
@@ -202,6 +205,7 @@ class LabRunner:
                 "datapath": self.spec.ovs_datapath,
                 "underlay": self.topo.family.name,
                 "nodes": list(self.topo.rows()),
+                "links": self._links.recorded(),
                 "dpids": {dpid(self.topo, name): name for name in self.topo.underlay_switches},
                 "peers": peers(self.topo),
                 "segments": {vni: segment.group for vni, segment in self.topo.segments.items()},

@@ -108,6 +108,11 @@ class LabDirectory:
         return self.path / "lab.sock"
 
     @property
+    def cli_socket(self) -> Path:
+        """The socket of the lab's Mininet CLI."""
+        return self.path / "cli.sock"
+
+    @property
     def controller_socket(self) -> Path:
         """The controller's control socket."""
         return self.path / "controller.sock"
@@ -188,4 +193,10 @@ class LabDirectory:
             state: dict[str, Any] = json.loads((self.path / "lab.json").read_text())
             return state
         except (FileNotFoundError, json.JSONDecodeError):
-            return {"name": self.name, "topology": None, "state": "failed", "nodes": []}
+            return {
+                "name": self.name,
+                "topology": None,
+                "state": "failed",
+                "nodes": [],
+                "links": [],
+            }

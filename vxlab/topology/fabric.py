@@ -36,6 +36,11 @@ def _toward(peers_of: dict[str, dict[int, str]], target: str) -> dict[str, int]:
     return ports
 
 
+def ports_toward(topo: OverlayTopo, node: str) -> dict[int, int]:
+    """For each underlay switch, by its datapath id, the port that leads to a node."""
+    return {dpid(topo, switch): port for switch, port in _toward(peers(topo), node).items()}
+
+
 def expected_snooping(topo: OverlayTopo) -> Snooping:
     """Which ports of each switch must lead to which group once all VTEPs have joined.
 

@@ -309,7 +309,8 @@ class OverlayTopo(CheckedTopo):
         for hypervisor in self.hypervisors.values():
             ip, mac = self.family.interface(hypervisor.number), mac_of(hypervisor.underlay)
             row = _row(hypervisor.name, "hypervisor", None, [ip], mac)
-            yield row | {"underlay": hypervisor.underlay, "vtep": hypervisor.kind.name}
+            vtep = {"underlay": hypervisor.underlay, "vtep": hypervisor.kind.name}
+            yield row | vtep | {"vnis": sorted(hypervisor.vlans)}
             for bridge in hypervisor.bridges:
                 yield _row(bridge, "bridge", hypervisor.name, [], None)
         for name, (ip, mac) in self.machines.items():

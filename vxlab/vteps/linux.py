@@ -197,9 +197,13 @@ class LinuxVtep(VtepService):
             },
         }
 
-    def flush(self) -> Row:
-        """Remove the learned entries of all devices and bridges."""
-        rows = [row for row in self.fdb() if row["kind"] != "static"]
+    def flush(self, vni: int | None = None, mac: str | None = None) -> Row:
+        """Remove learned entries of devices and bridges."""
+        rows = [
+            row
+            for row in self.fdb()
+            if row["kind"] != "static" and vni in (None, row["vni"]) and mac in (None, row["mac"])
+        ]
         for row in rows:
             index = self._index(f"vx{row['vni']}" if row["remote"] else row["port"])
             where = {"dst": row["remote"]} if row["remote"] else {"flags": _NTF_MASTER}

@@ -13,7 +13,7 @@ import select
 import subprocess
 from pathlib import Path
 
-from vxlab.errors import UsageError
+from vxlab.errors import LabError, UsageError
 from vxlab.system.commands import run
 from vxlab.system.directory import LabDirectory
 from vxlab.system.open_vswitch import OpenVSwitch, environment
@@ -197,8 +197,11 @@ class OvsVtep(VtepService):
             "drops": {key: total[key] for key in ("rx_drop", "tx_drop")},
         }
 
-    def flush(self) -> Row:
-        """Remove the learned entries."""
+    def flush(self, vni: int | None = None, mac: str | None = None) -> Row:
+        """Remove the learned entries; Open vSwitch removes all of a bridge or none."""
+        if vni is not None or mac is not None:
+            kind = self.kind.name
+            raise LabError(f"flush: a VTEP of kind {kind} cannot remove those of one VNI or MAC")
         removed = len([row for row in self.fdb() if row["kind"] != "static"])
         run("ovs-appctl", "fdb/flush", BRIDGE)
         return {"removed": removed}

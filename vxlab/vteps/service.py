@@ -98,8 +98,11 @@ class VtepService(ABC):
     def stats(self) -> list[Row]:
         """Counters, in the shape of `vxlab stats --json`; None for what the kind does not count."""
 
-    def flush(self) -> Row:
-        """Remove learned entries; returns {"removed": number}."""
+    def flush(self, vni: int | None = None, mac: str | None = None) -> Row:
+        """Remove learned entries: all, or those of one VNI, of one MAC or of both.
+
+        Returns {"removed": number}.
+        """
         raise LabError(f"flush: a VTEP of kind {self.kind.name} cannot remove learned entries")
 
     def ready(self) -> Row:

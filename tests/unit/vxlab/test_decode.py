@@ -1,15 +1,16 @@
-"""Packets in words: the outer header is told from the inner one, whatever the families."""
+"""Packets as text: outer and inner headers are kept apart, whatever the address families."""
 
 from __future__ import annotations
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
+from scapy.packet import Packet
 
-from vxlab.capture.decode import encapsulated
-from vxlab.capture.packets import OUTBOUND, CapturedPacket
+from vxlab.capture.decode import encapsulated, one_line
+from vxlab.capture.packets import INBOUND, OUTBOUND, CapturedPacket
 
 FOUR = (IP(src="192.0.2.11", dst="239.1.1.10", ttl=9), "outer IPv4", "TTL 9")
 SIX = (IPv6(src="2001:db8::b", dst="ff05::ef01:10a", hlim=9), "outer IPv6", "hop limit 9")
@@ -30,3 +31,35 @@ def test_the_outer_header_is_read_whatever_the_inner_one_is(
     fields = dict(found.fields())
     assert lifetime in fields[title]
     assert fields[title].startswith(f"{ip.src} -> {ip.dst}")
+
+
+def line_of(frame: Packet) -> str:
+    return one_line(
+        CapturedPacket(1_000_000_000_123_456_789, "hv1", "hv1-trunk", INBOUND, bytes(frame))
+    )
+
+
+def test_a_line_shows_vlan_ids_outer_tag_first() -> None:
+    ether = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")
+    tagged = line_of(ether / Dot1Q(vlan=7) / Dot1Q(vlan=9) / IP(dst="10.0.0.2") / ICMP())
+    assert "02:00:00:00:00:0a -> 02:00:00:00:00:0b VLAN 7 VLAN 9 IP / ICMP" in tagged
+    asked = line_of(ether / Dot1Q(vlan=7) / ARP(op=1, psrc="10.0.0.1", pdst="10.0.0.2"))
+    assert asked.endswith("VLAN 7 ARP who-has 10.0.0.2 tell 10.0.0.1")
+    assert "VLAN" not in line_of(ether / IP(dst="10.0.0.2") / ICMP())
+
+
+def test_a_line_shows_the_vlan_id_inside_a_tunnel() -> None:
+    inner = (
+        Ether(src="02:00:00:00:00:0a", dst="ff:ff:ff:ff:ff:ff")
+        / Dot1Q(vlan=5)
+        / IP(dst="10.0.0.2")
+        / ICMP()
+    )
+    outer = Ether() / FOUR[0] / UDP(sport=50_000, dport=4789) / VXLAN(flags=0x08, vni=10)
+    assert "VNI 10: 02:00:00:00:00:0a -> ff:ff:ff:ff:ff:ff VLAN 5 IP / ICMP" in line_of(
+        outer / inner
+    )
+
+
+def test_a_line_shows_the_time_to_the_nanosecond() -> None:
+    assert line_of(Ether() / IP()).split()[0].endswith(":40.123456789")

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from vxlab.cli.manage import parse_settings
+from vxlab.cli.choose import parse_settings
 from vxlab.topology import registry
 
 INDEX = (registry.FOLDER / "README.md").read_text()
