@@ -45,8 +45,8 @@ slow: setup ## tests that take minutes, and the lab VM
 bench: setup ## figures, never part of the tests
 	@$(PYTHON) -m tests.bench $(ARGS)
 
-interop: setup ## every kind of VTEP with every other, over both families: writes docs/interop.md
-	@$(PYTHON) -m tests.interop docs/interop.md
+interop: setup ## every kind of VTEP with every other, over both families: writes docs/results/interop.md
+	@$(PYTHON) -m tests.interop docs/results/interop.md
 
 lock: setup ## pin the newest dependencies that fit, with hashes
 	@vxlab/setup/lock.sh

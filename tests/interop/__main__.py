@@ -18,7 +18,7 @@ from vxlab.topology.families import FAMILIES
 HEAD = """# Interoperation of VTEP kinds
 
 Made by `make interop` from a run on real labs, with Open vSwitch's {datapath} datapath. Two
-hypervisors of each kind stand in one lab ([every_kind.py](../tests/interop/every_kind.py)), over an
+hypervisors of each kind stand in one lab ([every_kind.py](../../tests/interop/every_kind.py)), over an
 underlay of either address family. A VM behind a VTEP of one kind asks, one behind another VTEP
 answers; "yes" is what was seen of that ordered pair. `make net` runs the same checks.
 

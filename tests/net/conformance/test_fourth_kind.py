@@ -1,4 +1,4 @@
-"""The worked example of docs/kinds.md is a VTEP: it forwards, and the suite finds what it lacks."""
+"""The worked example of docs/guides/vtep-kinds.md is a VTEP: it forwards, and the suite finds what it lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vxlab.conformance.session import Judged, judge_all
 from vxlab.conformance.verdict import Verdict
 from vxlab.vteps.kinds import VtepKind
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "kinds.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "guides" / "vtep-kinds.md"
 WHOLE, ROW = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 ROWS = ("N1", "N4", "N19", "N20", "N22", "N24", "N43.trusted")
 
