@@ -60,6 +60,55 @@ RULES = (
     Rule(re.compile(r"/(work|root|home/\w+)/(main|shared|\.)"), "*", "a path of one machine"),
 )
 
+# Phrases that a reader has to read twice, as regular expressions, and what to write instead.
+PHRASES = {
+    r"\bshall\b": "'must', 'will' or 'is expected'",
+    r"\blest\b": "'so that ... cannot'",
+    r"\bthrice\b": "'three times'",
+    r"\bwhilst\b": "'while'",
+    r"\b(where|there|here)(of|from|unto|upon|in to)\b(?<!thereupon)": "the noun itself",
+    r"\bbears?\b": "'has', 'carries' or 'supports'",
+    r"\bmends?\b|\bmended\b|\bmending\b": "'fix'",
+    r"\bcures?\b|\bcured\b": "'fix'",
+    r"\ballowed is\b|; allowed:": "'must be' or 'expected'",
+    r"\bis wanted\b|\bare wanted\b|\bif wanted\b": "'expected' or 'requested'",
+    r"\bno TOML\b|\bno JSON\b|\bno YAML\b": "'invalid TOML'",
+    r"\bof (its|their|our|his) own word\b|\bown word\b": "'a local reply' or 'unsolicited'",
+    r"\boperator's (word|mistake)s?\b": "'a static entry', 'a configuration error'",
+    r"\bVM's word\b|\bVTEP's word\b": "'VM traffic', 'what the VTEP reports'",
+    r"\btold instead of\b|\bis told of\b|\bas told\b": "'configured statically', 'reported'",
+    r"\bcomes? to (exist|be)\b|\bcannot be does not\b": "'is created', 'is rejected'",
+    r"\bwhat of (it|them)\b": "'which components'",
+    r"\bknows? (no|nothing|neither)\b": "'does not support', 'does not depend on'",
+    r"\bspeaks? (of|to|IPv|IP)\b": "'describes', 'uses'",
+    r"\bhas gone\b|\bhave gone\b|\bis gone\b": "'has exited', 'was removed'",
+    r"\bthe asker\b|\bwho asks\b|\bwhoever asks\b": "'the client'",
+    r"\bfor want of\b": "'without' or 'because ... is missing'",
+    r"\bsay(s)? so (it|that) (is|be)\b": "what is meant",
+    r"\bno opinion\b": "'independent of'",
+    r"\bwhat is in the way\b|\bsays what is in\b": "'the cause'",
+    r"\bin (its|our|their) hands\b|\bin both our hands\b": "'controlled by'",
+    r"\bno more\b(?! than)": "'no longer'",
+    r"\blooks? after\b": "'manages'",
+    r"\bas (it|they) (is|are) to be\b|\bwhat (it|a lab) is to be\b": "'as configured'",
+    r"\bpart that (is )?dead\b|\b(is|are) dead\b": "'has failed', 'does not run'",
+    r"\bby (its|their|his) hand\b": "'manually'",
+    r"\bof this (kind|sort) alone\b": "'only'",
+    r"\bso it is\b|\bso it (shall|should) be\b": "'this is expected'",
+    r"\bnor (is|are|does) it\b": "a new sentence",
+    r"\bstands? (at|in|on|under|behind|over|for itself)\b": "'is in', 'is at'",
+    r"\bin the words of\b|'s words\b": "'in the terms of'",
+    r"\bas they come\b|\bas it comes\b": "'as they arrive'",
+    r"\bunfinished checksums?\b": "'partial checksum'",
+    r"\bno such (thing|one)\b": "what is missing",
+    r"\bto be had\b": "'available'",
+    r"\ba lack\b|\blacks\b(?= (is|are))|\beach lack\b": "'what is missing'",
+}
+RULES += tuple(
+    Rule(re.compile(pattern, re.IGNORECASE), "*", f"write {better}", ("LICENSE",))
+    for pattern, better in PHRASES.items()
+)
+
 
 def places(path: Path, text: str) -> Iterator[str]:
     """Where a file breaks a rule: file, line, reason, and the line itself."""
