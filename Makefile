@@ -54,7 +54,7 @@ lock: setup ## pin the newest dependencies that fit, with hashes
 vm: ## the lab VM, by Vagrant
 	vagrant up
 
-vm-check: ## boot the lab VM's software in QEMU and run the lab on the kernel datapath
+vm-check: ## boot Debian 12 and 13 in QEMU and run labs on their kernels; ARGS=trixie: only that one
 	@tests/vm/check.sh $(ARGS)
 
 clean: ## remove .venv and everything else that was built

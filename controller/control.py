@@ -1,8 +1,8 @@
-"""The controller's control socket: one JSON request a line, one JSON answer a line.
+"""The controller's control socket: one JSON request per line, one JSON answer per line.
 
 Request `{"do": "groups"}`; answer `{"ok": true, "result": [...]}`, or
-`{"ok": false, "error": "..."}`.
-Uses plain sockets and threads, which a framework with green threads replaces by its own.
+`{"ok": false, "error": "..."}`. It uses plain sockets and threads, which eventlet replaces by its
+own under Ryu.
 """
 
 from __future__ import annotations
@@ -21,23 +21,27 @@ _LONGEST_REQUEST = 65536
 
 
 class ControlError(Exception):
-    """The socket cannot be made; the text names the path and why."""
+    """The socket cannot be created; the text names the path and the reason."""
 
 
 def answer(commands: Commands, line: bytes) -> dict[str, Any]:
-    """Carry out one request line."""
-    allowed = ", ".join(sorted(commands))
+    """Execute one request line and return the answer. Errors are answers, too."""
+    names = ", ".join(sorted(commands))
     try:
         request = json.loads(line)
     except ValueError:
-        return {"ok": False, "error": "request is no JSON: one object a line is expected"}
+        return _error('the request is not JSON: send one object per line, as {"do": "ready"}')
     name = request.get("do") if isinstance(request, dict) else None
     if not isinstance(name, str) or name not in commands:
-        return {"ok": False, "error": f"unknown command {name!r}: allowed are {allowed}"}
+        return _error(f"unknown command {name!r}: must be one of {names}")
     extra = sorted(set(request) - {"do"})
     if extra:
-        return {"ok": False, "error": f"{name}: unknown argument {extra[0]!r}: it takes none"}
+        return _error(f"{name}: unknown argument {extra[0]!r}: the command has no arguments")
     return {"ok": True, "result": commands[name]()}
+
+
+def _error(text: str) -> dict[str, Any]:
+    return {"ok": False, "error": text}
 
 
 class ControlSocket:
@@ -50,13 +54,13 @@ class ControlSocket:
         self._inode = os.stat(path).st_ino
 
     def serve(self) -> None:
-        """Accept clients for ever, each in a thread of its own."""
+        """Accept clients until the process ends, each in a thread of its own."""
         while True:
             client, _ = self._listener.accept()
             threading.Thread(target=self._converse, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        """Remove the socket file, unless somebody has put another in its place."""
+        """Remove the socket file, unless another process has replaced it."""
         try:
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
@@ -74,32 +78,38 @@ class ControlSocket:
 
 
 def _listen(path: str) -> socket.socket:
-    """Bind, replacing the file of a dead process; a live one's is an error."""
+    """Bind, replacing the socket of a dead process; one in use raises ControlError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if _is_alive(path):
-            raise ControlError(f"{path}: another process listens there; choose another --control")
+        if _is_in_use(path):
+            raise ControlError(
+                f"control socket {path}: another process listens on it; choose another --control"
+            )
         if os.path.lexists(path):
             os.unlink(path)
-        mask = os.umask(0o177)
+        mask = os.umask(0o177)  # the kernel creates the file with the mode that the mask leaves
         try:
             listener.bind(path)
         finally:
             os.umask(mask)
         listener.listen(16)
     except OSError as error:
-        raise ControlError(f"{path}: {error.strerror or error}") from error
+        raise ControlError(f"control socket {path}: {error.strerror or error}") from error
     return listener
 
 
-def _is_alive(path: str) -> bool:
+def _is_in_use(path: str) -> bool:
+    """Whether a process listens on the path; a file of another type raises ControlError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
         except FileNotFoundError:
             return False
-        except ConnectionRefusedError:
+        except ConnectionRefusedError:  # nobody listens, or the file is not a socket (connect(2))
             if not stat.S_ISSOCK(os.stat(path).st_mode):
-                raise ControlError(f"{path}: is no socket; choose another --control") from None
+                raise ControlError(
+                    f"control socket {path}: the file exists and is not a socket;"
+                    " choose another --control"
+                ) from None
             return False
         return True

@@ -1,8 +1,7 @@
-"""The words between decisions and switches: flows, frames to send, and what may be asked for.
+"""The types that decisions are made of: flows, frames to send, log lines.
 
-A `Flow` says what one entry of one switch should be; it knows no OpenFlow library. Actions are kept
-as plain data: ports to output to (with `CONTROLLER` and `FLOOD` as reserved ones) and whether
-the next table is consulted.
+A `Flow` describes one entry of one switch without any OpenFlow library. Its actions are plain data:
+the ports to output to (with the reserved `CONTROLLER` and `FLOOD`) and the next table, if any.
 """
 
 from __future__ import annotations
@@ -11,17 +10,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
-FLOOD = 0xFFFFFFFB  # OFPP_FLOOD: every port but the ingress one
-CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER
-EXACT_IPV4, EXACT_IPV6 = "255.255.255.255", ":".join(["ffff"] * 8)  # masks of one address
-LAST_PHYSICAL_PORT = 0xFFFFFF00  # OFPP_MAX; reserved ports lie above
+PortRef = tuple[int, int]  # a port of the underlay: switch (dpid) and port number
 
-Masked = tuple[bytes, bytes]  # address and mask
+Masked = tuple[bytes, bytes]  # MAC address and mask
 Prefix = tuple[str, str]  # IP address and mask, both in their canonical text
 
 
 class Kind(IntEnum):
-    """What a flow is for; kept in its cookie, so that a controller that returns knows its own."""
+    """What a flow is for; part of the cookie, by which a restarted controller knows its flows."""
 
     BASE = 1
     HOST_SOURCE = 2
@@ -30,17 +26,17 @@ class Kind(IntEnum):
     ROUTERS = 5
 
 
-_COOKIE_MARK = 0x76786C6162000000  # "vxlab"; the low three bytes say the kind
+_COOKIE_MARK = 0x76786C6162000000  # "vxlab" in ASCII; the low three bytes hold the kind
 _COOKIE_MASK = 0xFFFFFFFFFF000000
 
 
 def cookie_of(kind: Kind) -> int:
-    """The 64-bit cookie that our flows of this kind bear."""
+    """The 64-bit cookie of the controller's flows of this kind."""
     return _COOKIE_MARK | kind
 
 
 def kind_of(cookie: int) -> Kind | None:
-    """The kind a cookie tells, None for a flow that is not ours."""
+    """The kind that a cookie holds; None if the controller did not install the flow."""
     if cookie & _COOKIE_MASK != _COOKIE_MARK:
         return None
     low = cookie & ~_COOKIE_MASK
@@ -49,7 +45,7 @@ def kind_of(cookie: int) -> Kind | None:
 
 @dataclass(frozen=True)
 class Match:
-    """What a frame must look like; None stands for any."""
+    """The fields that a frame is compared with; None matches everything."""
 
     in_port: int | None = None
     eth_dst: Masked | None = None
@@ -63,7 +59,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Flow:
-    """One flow entry; `kind` None marks one that somebody else put there."""
+    """One flow entry; `kind` is None for an entry that the controller did not install."""
 
     table: int
     priority: int
@@ -76,7 +72,7 @@ class Flow:
 
     @property
     def key(self) -> FlowKey:
-        """What makes an entry one and the same to a switch."""
+        """The identity of an entry: a new one replaces that of the same key (OpenFlow 1.3, 6.4)."""
         return (self.table, self.priority, self.match)
 
 
@@ -85,7 +81,7 @@ FlowKey = tuple[int, int, Match]
 
 @dataclass(frozen=True)
 class SetFlow:
-    """Put this flow into the switch, replacing the entry of the same key."""
+    """Install this flow on the switch; it replaces the entry of the same key."""
 
     dpid: int
     flow: Flow

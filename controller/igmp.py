@@ -1,8 +1,8 @@
-"""IGMP on the wire: parse what arrives in an Ethernet frame, build queries.
+"""IGMP on the wire: parse an Ethernet frame, build queries.
 
-Pure words: no state, no clock, no sockets. IGMPv1 (RFC 1112), IGMPv2 (RFC 2236), IGMPv3 (RFC 3376).
-`parse` never raises, whatever the bytes: what it cannot trust comes back as `Malformed` with the
-reason. Nothing but untagged IPv4 over Ethernet is understood.
+Pure functions: no state, no clock, no sockets. IGMPv1 (RFC 1112), IGMPv2 (RFC 2236), IGMPv3
+(RFC 3376). `parse` never raises: for a frame that fails a check it returns `Malformed` with the
+reason. Only untagged IPv4 over Ethernet is supported.
 """
 
 from __future__ import annotations
@@ -11,18 +11,26 @@ import struct
 from collections.abc import Callable
 from enum import IntEnum
 
-from .membership import (
+from .constants import (
+    ALL_SYSTEMS,
     ETHERNET_LENGTH,
+    ETHERTYPE_IPV4,
+    IGMP_PROXY_SOURCE,
+    IP_PROTO_IGMP,
     QUERIER_MAC,
     ROBUSTNESS,
+    SHORTEST_FRAME,
+    UNSPECIFIED_IPV4,
+)
+from .membership import (
     Leave,
     Malformed,
+    MembershipReport,
     Message,
     Query,
     Reason,
     Record,
     RecordType,
-    Report,
     Unrecognised,
     checksum,
     decode_time,
@@ -30,19 +38,19 @@ from .membership import (
     read_records,
 )
 
-IP_PROTO_IGMP = 2
-ALL_SYSTEMS = "224.0.0.1"
-UNSPECIFIED = "0.0.0.0"
-
+_ETHERTYPE = ETHERTYPE_IPV4.to_bytes(2, "big")
 _IP_MIN_LENGTH = 20
 _IGMP_MIN_LENGTH = 8
 _V3_QUERY_LENGTH = 12  # RFC 3376 7.1: a query this long or longer is version 3
+_V1_RESPONSE_S = 10.0  # RFC 2236 section 4: IGMPv1 hosts answer within 10 s
 _ROUTER_ALERT = bytes.fromhex("94040000")  # RFC 2113
+_ALL_IGMPV3_ROUTERS = "224.0.0.22"  # RFC 3376 4.2.14
+_ALL_ROUTERS = "224.0.0.2"  # RFC 2236 section 3: destination of leaves
 _TOS_INTERNETWORK_CONTROL = 0xC0  # RFC 3376 4
 
 
 class Type(IntEnum):
-    """IGMP message types that are understood (RFC 3376 section 4)."""
+    """IGMP message types that are supported (RFC 3376 section 4)."""
 
     QUERY = 0x11
     V1_REPORT = 0x12
@@ -57,21 +65,21 @@ def is_multicast(address: str) -> bool:
 
 
 def is_message(frame: bytes) -> bool:
-    """True for a frame that a switch takes for IGMP."""
-    return frame[12:14] == b"\x08\x00" and frame[23:24] == bytes([IP_PROTO_IGMP])
+    """True for a frame that matches the switches' IGMP flow, valid or not."""
+    return frame[12:14] == _ETHERTYPE and frame[23:24] == bytes([IP_PROTO_IGMP])
 
 
 def group_mac(group: str) -> bytes:
-    """The Ethernet address a group is sent to (RFC 1112 6.4); 32 groups share one."""
+    """The MAC address of a group (RFC 1112 6.4): its low 23 bits, so 32 groups share one."""
     octets = [int(part) for part in group.split(".")]
     return bytes((0x01, 0x00, 0x5E, octets[1] & 0x7F, octets[2], octets[3]))
 
 
 def parse(frame: bytes) -> Message | Malformed:
-    """Read an Ethernet frame that should hold IGMP; never raises."""
+    """Parse an Ethernet frame that should contain IGMP; never raises."""
     if len(frame) < ETHERNET_LENGTH + _IP_MIN_LENGTH:
         return Malformed(Reason.SHORT)
-    if frame[12:14] != b"\x08\x00":
+    if frame[12:14] != _ETHERTYPE:
         return Malformed(Reason.NOT_IPV4)
     packet = frame[ETHERNET_LENGTH:]
     header_length = (packet[0] & 0x0F) * 4
@@ -80,7 +88,7 @@ def parse(frame: bytes) -> Message | Malformed:
         return Malformed(Reason.BAD_IP_HEADER)
     if checksum(packet[:header_length]) != 0:
         return Malformed(Reason.BAD_IP_CHECKSUM)
-    if struct.unpack_from("!H", packet, 6)[0] & 0x3FFF:  # more fragments, or an offset
+    if struct.unpack_from("!H", packet, 6)[0] & 0x3FFF:  # more fragments follow, or an offset
         return Malformed(Reason.FRAGMENT)
     if packet[9] != IP_PROTO_IGMP:
         return Malformed(Reason.NOT_IGMP)
@@ -98,7 +106,7 @@ def _parse_igmp(source: str, body: bytes) -> Message | Malformed:
 
 def _parse_query(source: str, body: bytes) -> Message | Malformed:
     group: str | None = _address(body, 4)
-    if group == UNSPECIFIED:
+    if group == UNSPECIFIED_IPV4:
         group = None
     elif group is not None and not is_multicast(group):
         return Malformed(Reason.NOT_MULTICAST)
@@ -106,11 +114,11 @@ def _parse_query(source: str, body: bytes) -> Message | Malformed:
         if len(body) < _V3_QUERY_LENGTH + 4 * struct.unpack_from("!H", body, 10)[0]:
             return Malformed(Reason.BAD_LENGTH)
         return Query(source, 3, group, decode_time(body[1]) / 10, bool(body[8] & 0x08))
-    if len(body) != _IGMP_MIN_LENGTH:  # RFC 3376 7.1: 9 to 11 octets are to be ignored
+    if len(body) != _IGMP_MIN_LENGTH:  # RFC 3376 7.1: queries of 9 to 11 octets are ignored
         return Malformed(Reason.BAD_LENGTH)
-    if body[1] == 0:
-        return Query(source, 1, group, 10.0)  # RFC 2236 4: version 1 means 10 s
-    return Query(source, 2, group, body[1] / 10)
+    if body[1] == 0:  # RFC 2236 section 4: only IGMPv1 queriers send a response time of 0
+        return Query(source, 1, group, _V1_RESPONSE_S)
+    return Query(source, 2, group, body[1] / 10)  # in tenths of a second
 
 
 def _parse_old_report(source: str, body: bytes) -> Message | Malformed:
@@ -118,7 +126,7 @@ def _parse_old_report(source: str, body: bytes) -> Message | Malformed:
     if not is_multicast(group):
         return Malformed(Reason.NOT_MULTICAST)
     version = 1 if body[0] == Type.V1_REPORT else 2
-    return Report(source, version, (Record(RecordType.MODE_IS_EXCLUDE, group, 0),))
+    return MembershipReport(source, version, (Record(RecordType.MODE_IS_EXCLUDE, group, 0),))
 
 
 def _parse_leave(source: str, body: bytes) -> Message | Malformed:
@@ -132,7 +140,10 @@ def _parse_v3_report(source: str, body: bytes) -> Message | Malformed:
     if found is None:
         return Malformed(Reason.BAD_LENGTH)
     records = ((kind, _address(group, 0), sources) for kind, group, sources in found)
-    return Report(source, 3, tuple(Record(*each) for each in records if is_multicast(each[1])))
+    # A record of an address that is not multicast is left out, the others are used.
+    return MembershipReport(
+        source, 3, tuple(Record(*each) for each in records if is_multicast(each[1]))
+    )
 
 
 _PARSERS: dict[int, Callable[[str, bytes], Message | Malformed]] = {
@@ -145,21 +156,19 @@ _PARSERS: dict[int, Callable[[str, bytes], Message | Malformed]] = {
 
 
 def build_query(
-    group: str | None, max_response_s: float, interval_s: float, source: str = UNSPECIFIED
+    group: str | None, max_response_s: float, interval_s: float, source: str = IGMP_PROXY_SOURCE
 ) -> bytes:
     """An IGMPv3 query as an Ethernet frame, general (`group` None) or group-specific.
 
-    Older hosts read the same bytes as a query of their version (RFC 3376 section 7.2.1).
-    The source defaults to 0.0.0.0, that of a snooping switch that takes no part in the election of
-    queriers (RFC 4541 section 2.1.1 point 1b).
+    IGMPv1 and IGMPv2 hosts read the same bytes as a query of their version (RFC 3376 7.2.1).
     """
     body = struct.pack(
         "!BBH4sBBH",
         Type.QUERY,
         encode_time(round(max_response_s * 10)),
         0,
-        _packed(group or UNSPECIFIED),
-        ROBUSTNESS,  # no suppression
+        _packed(group or UNSPECIFIED_IPV4),
+        ROBUSTNESS,  # the flag S is clear
         encode_time(round(interval_s)),
         0,
     )
@@ -167,10 +176,10 @@ def build_query(
 
 
 def build_frame(source: str, destination: str, body: bytes, source_mac: bytes) -> bytes:
-    """An Ethernet frame with IPv4 (TTL 1, Router Alert: RFC 3376 section 4) around an IGMP body."""
+    """An IGMP message in IPv4 (TTL 1, Router Alert: RFC 3376 section 4) and Ethernet."""
     header = struct.pack(
         "!BBHHHBBH4s4s4s",
-        0x46,
+        0x46,  # version 4, header of 6 words: 20 octets and Router Alert
         _TOS_INTERNETWORK_CONTROL,
         24 + len(body),
         0,
@@ -182,12 +191,12 @@ def build_frame(source: str, destination: str, body: bytes, source_mac: bytes) -
         _packed(destination),
         _ROUTER_ALERT,
     )
-    ethernet = group_mac(destination) + source_mac + b"\x08\x00"
-    return (ethernet + _with_checksum(header, 10) + body).ljust(60, b"\0")
+    ethernet = group_mac(destination) + source_mac + _ETHERTYPE
+    return (ethernet + _with_checksum(header, 10) + body).ljust(SHORTEST_FRAME, b"\0")
 
 
 def build_report(source: str, version: int, records: tuple[Record, ...], mac: bytes) -> bytes:
-    """A membership report as a host would send it; sources are left at 0.0.0.0."""
+    """A membership report as a host sends it; all sources in the records are 0.0.0.0."""
     if version < 3:
         kind = Type.V1_REPORT if version == 1 else Type.V2_REPORT
         body = struct.pack("!BBH4s", kind, 0, 0, _packed(records[0].group))
@@ -196,13 +205,13 @@ def build_report(source: str, version: int, records: tuple[Record, ...], mac: by
     for record in records:
         body += struct.pack("!BBH4s", record.type, 0, record.sources, _packed(record.group))
         body += bytes(4 * record.sources)
-    return build_frame(source, "224.0.0.22", _with_checksum(body, 2), mac)
+    return build_frame(source, _ALL_IGMPV3_ROUTERS, _with_checksum(body, 2), mac)
 
 
 def build_leave(source: str, group: str, mac: bytes) -> bytes:
-    """A version 2 leave as a host would send it (RFC 2236 section 3)."""
+    """A version 2 leave as a host sends it (RFC 2236 section 3)."""
     body = struct.pack("!BBH4s", Type.V2_LEAVE, 0, 0, _packed(group))
-    return build_frame(source, "224.0.0.2", _with_checksum(body, 2), mac)
+    return build_frame(source, _ALL_ROUTERS, _with_checksum(body, 2), mac)
 
 
 def _with_checksum(data: bytes, offset: int) -> bytes:

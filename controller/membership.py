@@ -1,8 +1,9 @@
-"""The words of group membership that IGMP and MLD share: their messages, and how fields are coded.
+"""Group membership messages as IGMP and MLD share them, and the encoding of their fields.
 
-Pure words: no state, no clock, no sockets. MLDv1 (RFC 2710) says over IPv6 what IGMPv2 says over
-IPv4, and MLDv2 (RFC 3810) what IGMPv3 says; so both parsers answer with the same shapes, and
-whoever keeps memberships need not know which one read them. `version` is the protocol's own.
+Pure data and functions: no state, no clock, no sockets. MLDv1 (RFC 2710) is IGMPv2 for IPv6, and
+MLDv2 (RFC 3810) is IGMPv3 for IPv6. Both parsers return the types defined here, so that snooping
+does not depend on the protocol. `version` is the version number of the protocol itself: MLDv2 has
+version 2, although it corresponds to IGMPv3.
 """
 
 from __future__ import annotations
@@ -12,12 +13,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TypeAlias
 
-QUERIER_MAC = bytes.fromhex("0276786c6162")  # locally administered; source of our own frames
-ROBUSTNESS = 2  # RFC 3376 8.1, RFC 3810 9.1
-ETHERNET_LENGTH = 14
-
-_QQIC_MANTISSA = 4
-_RECORD_HEAD = 4  # type, auxiliary length, number of sources; the group follows
+_QQIC_MANTISSA = 4  # bits; so in all one-octet codes of both protocols
+_RECORD_HEAD_LENGTH = 4  # type, auxiliary length, number of sources; the group follows
 
 
 class RecordType(IntEnum):
@@ -32,7 +29,7 @@ class RecordType(IntEnum):
 
 
 class Reason(Enum):
-    """Why a frame is no usable message."""
+    """Why a frame is not a valid membership message."""
 
     NOT_IPV4 = "not_ipv4"
     NOT_IPV6 = "not_ipv6"
@@ -53,14 +50,18 @@ class Reason(Enum):
 
 @dataclass(frozen=True)
 class Malformed:
-    """A frame that is not to be acted upon nor forwarded (RFC 4541 2.1.1 point 4, section 3)."""
+    """A frame that must be neither processed nor forwarded (RFC 4541 2.1.1 point 4, section 3)."""
 
     reason: Reason
 
 
 @dataclass(frozen=True)
 class Query:
-    """A query; `group` is None for a general one; `max_response_s` in seconds."""
+    """A query; `group` is None for a general query; `max_response_s` in seconds.
+
+    `suppress` is the flag S: routers that receive the query must not shorten their timers
+    (RFC 3376 4.1.5, RFC 3810 5.1.7).
+    """
 
     source: str
     version: int
@@ -71,7 +72,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Record:
-    """One group record of a report; only the number of sources matters here."""
+    """One group record of a report; `sources` is the number of source addresses in it."""
 
     type: int
     group: str
@@ -79,8 +80,8 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Report:
-    """A membership report of any version; those without records as one EXCLUDE {} record."""
+class MembershipReport:
+    """A membership report of any version; versions without records give one EXCLUDE {} record."""
 
     source: str
     version: int
@@ -89,7 +90,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Leave:
-    """An IGMPv2 leave, or an MLDv1 done."""
+    """An IGMPv2 Leave Group or an MLDv1 Done message."""
 
     source: str
     group: str
@@ -97,17 +98,17 @@ class Leave:
 
 @dataclass(frozen=True)
 class Unrecognised:
-    """A sound IGMP message of a type not known here: to be flooded (RFC 4541 2.1.1 point 5)."""
+    """A valid IGMP message of an unknown type: it is flooded (RFC 4541 2.1.1 point 5)."""
 
     source: str
     type: int
 
 
-Message: TypeAlias = "Query | Report | Leave | Unrecognised"
+Message: TypeAlias = "Query | MembershipReport | Leave | Unrecognised"
 
 
 def checksum(data: bytes) -> int:
-    """Internet checksum of `data` (RFC 1071); 0 when computed over data that holds a right one."""
+    """Internet checksum of `data` (RFC 1071); 0 if `data` contains its own correct checksum."""
     if len(data) % 2:
         data += b"\0"
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -119,14 +120,17 @@ def checksum(data: bytes) -> int:
 def read_records(
     body: bytes, offset: int, count: int, address_length: int
 ) -> list[tuple[int, bytes, int]] | None:
-    """`count` group records as (type, group, number of sources); None if they pass the end."""
+    """`count` group records as (type, group, number of sources); None if `body` is too short.
+
+    Auxiliary data is counted in words of 32 bits and skipped (RFC 3376 4.2.6, RFC 3810 5.2.6).
+    """
     records = []
     for _ in range(count):
-        sources_at = offset + _RECORD_HEAD + address_length
+        sources_at = offset + _RECORD_HEAD_LENGTH + address_length
         if sources_at > len(body):
             return None
         kind, aux_words, sources = struct.unpack_from("!BBH", body, offset)
-        group = body[offset + _RECORD_HEAD : sources_at]
+        group = body[offset + _RECORD_HEAD_LENGTH : sources_at]
         offset = sources_at + address_length * sources + 4 * aux_words
         if offset > len(body):
             return None
@@ -135,9 +139,10 @@ def read_records(
 
 
 def decode_time(code: int, mantissa: int = _QQIC_MANTISSA) -> int:
-    """Max Resp Code and QQIC: plain, or a small float (RFC 3376 4.1.1 and 4.1.7, RFC 3810 5.1.3).
+    """The value of a Max Resp Code or QQIC (RFC 3376 4.1.1 and 4.1.7, RFC 3810 5.1.3 and 5.1.9).
 
-    A code has the bit that says float, three bits of exponent and `mantissa` bits more.
+    A code is an integer, or, if its highest bit is set, a float with three bits of exponent and
+    `mantissa` bits of mantissa.
     """
     if code < 1 << (mantissa + 3):
         return code
@@ -146,7 +151,7 @@ def decode_time(code: int, mantissa: int = _QQIC_MANTISSA) -> int:
 
 
 def encode_time(value: int, mantissa: int = _QQIC_MANTISSA) -> int:
-    """The largest code whose value does not pass `value`; at least 1: 0 reads as IGMPv1."""
+    """The largest code whose value is at most `value`; at least 1: IGMP code 0 means IGMPv1."""
     is_float = 1 << (mantissa + 3)
     if value < is_float:
         return max(value, 1)

@@ -1,14 +1,15 @@
-"""MLD on the wire: parse what arrives in an Ethernet frame, build queries.
+"""MLD on the wire: parse an Ethernet frame, build queries.
 
-Pure words: no state, no clock, no sockets. MLDv1 (RFC 2710), MLDv2 (RFC 3810). `parse` never
-raises, whatever the bytes: what it cannot trust comes back as `Malformed` with the reason. Nothing
-but untagged IPv6 over Ethernet is understood.
+Pure functions: no state, no clock, no sockets. MLDv1 (RFC 2710), MLDv2 (RFC 3810). `parse` never
+raises: for a frame that fails a check it returns `Malformed` with the reason. Only untagged IPv6
+over Ethernet is supported.
 
 MLD is ICMPv6 behind a Hop-by-Hop Options header with Router Alert, sent from a link-local address
-with hop limit 1 (RFC 3810 section 5), and that is asked of every message: a router further away
-could otherwise steer a link it is not on. The unspecified address is a sound source, too: a host
-reports from it while its own address is tentative (RFC 3810 5.2.13), and a switch must take such
-reports (RFC 4541 section 3). Queries from it are those of other switches, which hosts ignore.
+with hop limit 1 (RFC 3810 section 5). `parse` checks all of this: otherwise a host that is not on
+the link could change the memberships of the link. The unspecified address is a valid source, too:
+a host reports from it while its own address is tentative (RFC 3810 5.2.13), and a switch must
+accept such reports (RFC 4541 section 3). Queries from it are sent by other switches; hosts ignore
+them.
 """
 
 from __future__ import annotations
@@ -18,37 +19,37 @@ import struct
 from collections.abc import Callable
 from enum import IntEnum
 
-from .membership import (
+from .constants import (
+    ALL_NODES,
     ETHERNET_LENGTH,
+    ETHERTYPE_IPV6,
+    IP_PROTO_ICMPV6,
+    MLD_PROXY_SOURCE,
     QUERIER_MAC,
     ROBUSTNESS,
+    UNSPECIFIED_IPV6,
+)
+from .membership import (
     Leave,
     Malformed,
+    MembershipReport,
     Message,
     Query,
     Reason,
     Record,
     RecordType,
-    Report,
     checksum,
     decode_time,
     encode_time,
     read_records,
 )
 
-ICMPV6 = 58
-ALL_NODES = "ff02::1"
-UNSPECIFIED = "::"
-# Hosts answer only a link-local querier (RFC 3810 5.1.14), and of queriers the lowest address is
-# elected (7.6.2): with the highest one that is no reserved anycast identifier (RFC 2526 section 2)
-# we are answered, and displace nobody.
-PROXY_SOURCE = "fe80::ffff:ffff:ffff:ff7f"
-
+_ETHERTYPE = ETHERTYPE_IPV6.to_bytes(2, "big")
 _IPV6_LENGTH = 40
 _HOP_BY_HOP = 0
-_ROUTER_ALERT = bytes.fromhex("05020000")  # RFC 2711 section 2.1: a packet of MLD
-_PAD1, _PADN = b"\x00", b"\x01\x00"
-_HEAD_LENGTH = 8  # of a version 2 report up to its records
+_ROUTER_ALERT = bytes.fromhex("05020000")  # RFC 2711 section 2.1: the packet contains MLD
+_PAD1, _PADN = b"\x00", b"\x01\x00"  # RFC 8200 4.2: one octet, and two octets, of padding
+_HEAD_LENGTH = 8  # octets of a version 2 report before its records
 _V1_LENGTH = 24
 _V2_QUERY_LENGTH = 28  # RFC 3810 8.1: a query this long or longer is version 2
 _MANTISSA = 12  # bits of a version 2 Maximum Response Code (RFC 3810 5.1.3)
@@ -74,33 +75,39 @@ def is_link_local(address: bytes) -> bool:
 
 
 def is_message(frame: bytes) -> bool:
-    """True for a frame that a switch takes for MLD, be it behind a Hop-by-Hop header or not."""
-    if len(frame) <= ETHERNET_LENGTH + _IPV6_LENGTH or frame[12:14] != b"\x86\xdd":
+    """True for a frame that matches the switches' MLD flows, valid or not.
+
+    Switches find the ICMPv6 type behind extension headers, so a Hop-by-Hop header may be there.
+    """
+    if len(frame) <= ETHERNET_LENGTH + _IPV6_LENGTH or frame[12:14] != _ETHERTYPE:
         return False
     following, offset = _past_hop_by_hop(frame[ETHERNET_LENGTH:])
     icmp = frame[ETHERNET_LENGTH + offset :]
-    return following == ICMPV6 and bool(icmp) and icmp[0] in _PARSERS
+    return following == IP_PROTO_ICMPV6 and bool(icmp) and icmp[0] in _PARSERS
 
 
 def _past_hop_by_hop(packet: bytes) -> tuple[int, int]:
-    """What follows the Hop-by-Hop header, if there is one, and where; perhaps past the end."""
+    """The next header after a Hop-by-Hop header, if there is one, and its offset.
+
+    The offset comes from the packet's own length field and can be beyond its end.
+    """
     if packet[6] != _HOP_BY_HOP or len(packet) < _IPV6_LENGTH + 2:
         return packet[6], _IPV6_LENGTH
     return packet[_IPV6_LENGTH], _IPV6_LENGTH + 8 * (packet[_IPV6_LENGTH + 1] + 1)
 
 
 def parse(frame: bytes) -> Message | Malformed:
-    """Read an Ethernet frame that should hold MLD; never raises."""
+    """Parse an Ethernet frame that should contain MLD; never raises."""
     if len(frame) < ETHERNET_LENGTH + _IPV6_LENGTH:
         return Malformed(Reason.SHORT)
-    if frame[12:14] != b"\x86\xdd":
+    if frame[12:14] != _ETHERTYPE:
         return Malformed(Reason.NOT_IPV6)
     packet = frame[ETHERNET_LENGTH:]
     length = _IPV6_LENGTH + struct.unpack_from("!H", packet, 4)[0]
     if packet[0] >> 4 != 6 or length > len(packet):
         return Malformed(Reason.BAD_IP_HEADER)
     following, offset = _past_hop_by_hop(packet[:length])
-    if following != ICMPV6:
+    if following != IP_PROTO_ICMPV6:
         return Malformed(Reason.NOT_MLD)
     if offset > length:
         return Malformed(Reason.BAD_IP_HEADER)
@@ -112,7 +119,7 @@ def parse(frame: bytes) -> Message | Malformed:
 
 
 def _has_router_alert(options: bytes) -> bool:
-    """Whether the alert for MLD is among a header's options (RFC 8200 4.2 for their form)."""
+    """Whether the Router Alert for MLD is among a header's options (RFC 8200 4.2)."""
     while options and not options.startswith(_ROUTER_ALERT):
         length = 2 + int.from_bytes(options[1:2], "big")
         options = options[1 if options[:1] == _PAD1 else length :]
@@ -145,7 +152,7 @@ def _parse_query(source: str, body: bytes) -> Message | Malformed:
             return Malformed(Reason.BAD_LENGTH)
         suppress = bool(body[24] & 0x08)
         return Query(source, 2, group, decode_time(code, _MANTISSA) / 1000, suppress)
-    if len(body) != _V1_LENGTH:  # RFC 3810 8.1: 25 to 27 octets are to be ignored
+    if len(body) != _V1_LENGTH:  # RFC 3810 8.1: queries of 25 to 27 octets are ignored
         return Malformed(Reason.BAD_LENGTH)
     return Query(source, 1, group, code / 1000)
 
@@ -153,7 +160,7 @@ def _parse_query(source: str, body: bytes) -> Message | Malformed:
 def _parse_v1_report(source: str, body: bytes) -> Message | Malformed:
     if not is_multicast(body[8:24]):
         return Malformed(Reason.NOT_MULTICAST)
-    return Report(source, 1, (Record(RecordType.MODE_IS_EXCLUDE, _text(body[8:24]), 0),))
+    return MembershipReport(source, 1, (Record(RecordType.MODE_IS_EXCLUDE, _text(body[8:24]), 0),))
 
 
 def _parse_done(source: str, body: bytes) -> Message | Malformed:
@@ -166,9 +173,10 @@ def _parse_v2_report(source: str, body: bytes) -> Message | Malformed:
     found = read_records(body, _HEAD_LENGTH, count, 16)
     if found is None:
         return Malformed(Reason.BAD_LENGTH)
-    wanted = (record for record in found if is_multicast(record[1]))
-    records = (Record(kind, _text(group), sources) for kind, group, sources in wanted)
-    return Report(source, 2, tuple(records))
+    # A record of an address that is not multicast is left out, the others are used.
+    valid = (record for record in found if is_multicast(record[1]))
+    records = (Record(kind, _text(group), sources) for kind, group, sources in valid)
+    return MembershipReport(source, 2, tuple(records))
 
 
 _PARSERS: dict[int, Callable[[str, bytes], Message | Malformed]] = {
@@ -180,11 +188,11 @@ _PARSERS: dict[int, Callable[[str, bytes], Message | Malformed]] = {
 
 
 def build_query(
-    group: str | None, max_response_s: float, interval_s: float, source: str = PROXY_SOURCE
+    group: str | None, max_response_s: float, interval_s: float, source: str = MLD_PROXY_SOURCE
 ) -> bytes:
     """An MLDv2 query as an Ethernet frame, general (`group` None) or for one group.
 
-    Hosts of version 1 read the same bytes as a query of theirs (RFC 2710 section 3.7).
+    MLDv1 hosts read the same bytes as an MLDv1 query (RFC 2710 section 3.7).
     """
     body = struct.pack(
         "!BBHHH16sBBH",
@@ -193,8 +201,8 @@ def build_query(
         0,
         encode_time(round(max_response_s * 1000), _MANTISSA),
         0,
-        _packed(group or UNSPECIFIED),
-        ROBUSTNESS,  # no suppression
+        _packed(group or UNSPECIFIED_IPV6),
+        ROBUSTNESS,  # the flag S is clear
         encode_time(round(interval_s)),
         0,
     )
@@ -202,16 +210,16 @@ def build_query(
 
 
 def build_frame(source: str, destination: str, body: bytes, source_mac: bytes) -> bytes:
-    """An Ethernet frame with IPv6 (hop limit 1, Router Alert) around a body without checksum."""
-    ends = _packed(source), _packed(destination)
-    total = checksum(_pseudo_header(*ends, body) + body)
-    options = bytes((ICMPV6, 0)) + _ROUTER_ALERT + _PADN
+    """An MLD message in IPv6 (hop limit 1, Router Alert) and Ethernet; its checksum is computed."""
+    addresses = _packed(source), _packed(destination)
+    total = checksum(_pseudo_header(*addresses, body) + body)
+    options = bytes((IP_PROTO_ICMPV6, 0)) + _ROUTER_ALERT + _PADN
     header = struct.pack("!IHBB", 6 << 28, len(options) + len(body), _HOP_BY_HOP, 1)
-    ethernet = b"\x33\x33" + ends[1][12:] + source_mac + b"\x86\xdd"  # RFC 2464 section 7
+    ethernet = b"\x33\x33" + addresses[1][12:] + source_mac + _ETHERTYPE  # RFC 2464 section 7
     return (
         ethernet
         + header
-        + b"".join(ends)
+        + b"".join(addresses)
         + options
         + body[:2]
         + total.to_bytes(2, "big")
@@ -220,8 +228,8 @@ def build_frame(source: str, destination: str, body: bytes, source_mac: bytes) -
 
 
 def _pseudo_header(source: bytes, destination: bytes, body: bytes) -> bytes:
-    """What the checksum covers beside the body (RFC 8200 8.1)."""
-    return source + destination + struct.pack("!II", len(body), ICMPV6)
+    """What the checksum covers in addition to the body (RFC 8200 8.1)."""
+    return source + destination + struct.pack("!II", len(body), IP_PROTO_ICMPV6)
 
 
 def _text(address: bytes) -> str:

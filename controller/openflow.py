@@ -1,7 +1,7 @@
-"""Decisions to OpenFlow 1.3 messages, and the switch's flow descriptions back to `Flow`s.
+"""Translation of effects to OpenFlow 1.3 messages, and of flow descriptions to `Flow`.
 
-The message classes come from the framework by the datapath argument (`ofproto`, `ofproto_parser`),
-so that this file imports neither Ryu nor os-ken.
+`datapath` is the framework's object for a connected switch. The message classes are taken from it
+(`ofproto`, `ofproto_parser`), so that this module imports neither Ryu nor os-ken.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from .constants import EXACT_IPV4, EXACT_IPV6, EXACT_MAC, NO_BUFFER
 from .flows import (
-    EXACT_IPV4,
-    EXACT_IPV6,
     DeleteFlow,
     Flow,
     Match,
@@ -22,13 +21,11 @@ from .flows import (
     mac_text,
 )
 
-_NO_BUFFER = 0xFFFF  # OFPCML_NO_BUFFER: the controller gets whole frames
-_EXACT_MAC = b"\xff" * 6
 _EXACT_IP = {"ipv4_dst": EXACT_IPV4, "ipv6_dst": EXACT_IPV6}
 
 
 def message(datapath: Any, effect: SetFlow | DeleteFlow | SendFrame) -> Any:
-    """The message that carries out an effect."""
+    """The message that executes an effect."""
     if isinstance(effect, SendFrame):
         return _packet_out(datapath, effect)
     command = "OFPFC_ADD" if isinstance(effect, SetFlow) else "OFPFC_DELETE_STRICT"
@@ -40,6 +37,7 @@ def _packet_out(datapath: Any, effect: SendFrame) -> Any:
     return parser.OFPPacketOut(
         datapath=datapath,
         buffer_id=ofproto.OFP_NO_BUFFER,
+        # The frame has no ingress port. A switch does not output a frame to its ingress port.
         in_port=ofproto.OFPP_CONTROLLER,
         actions=[parser.OFPActionOutput(port) for port in effect.ports],
         data=effect.frame,
@@ -57,7 +55,9 @@ def _flow_mod(datapath: Any, flow: Flow, command: str) -> Any:
         match=parser.OFPMatch(**match_fields(flow.match)),
         instructions=_instructions(datapath, flow),
         idle_timeout=flow.idle_timeout_s,
+        # Without this flag the switch removes an idle flow silently.
         flags=ofproto.OFPFF_SEND_FLOW_REM if flow.notify else 0,
+        # For deletion: select flows by the match alone, not by their outputs.
         out_port=ofproto.OFPP_ANY,
         out_group=ofproto.OFPG_ANY,
         buffer_id=ofproto.OFP_NO_BUFFER,
@@ -68,7 +68,7 @@ def _instructions(datapath: Any, flow: Flow) -> list[Any]:
     ofproto, parser = datapath.ofproto, datapath.ofproto_parser
     instructions = []
     if flow.outputs:
-        actions = [parser.OFPActionOutput(port, _NO_BUFFER) for port in flow.outputs]
+        actions = [parser.OFPActionOutput(port, NO_BUFFER) for port in flow.outputs]
         apply = ofproto.OFPIT_APPLY_ACTIONS
         instructions.append(parser.OFPInstructionActions(apply, actions))
     if flow.goto is not None:
@@ -87,7 +87,8 @@ def match_fields(match: Match) -> dict[str, Any]:
         if masked is not None:
             address, mask = masked
             text = mac_text(address)
-            fields[name] = text if mask == _EXACT_MAC else (text, mac_text(mask))
+            # An exact mask is left out, as switches do when they report their flows.
+            fields[name] = text if mask == EXACT_MAC else (text, mac_text(mask))
     for name, exact in _EXACT_IP.items():
         prefix = getattr(match, name)
         if prefix is not None:
@@ -98,7 +99,7 @@ def match_fields(match: Match) -> dict[str, Any]:
 def flow_of(ofproto: Any, description: Any) -> Flow:
     """A flow statistics entry or flow-removed message as a `Flow`.
 
-    Only for flows that bear our cookie: others may use what `Flow` has no words for.
+    Only for flows with the controller's cookie: other flows may use fields that `Flow` lacks.
     """
     outputs: list[int] = []
     goto = None
@@ -121,12 +122,12 @@ def flow_of(ofproto: Any, description: Any) -> Flow:
 
 
 def is_foreign(description: Any) -> bool:
-    """True for a flow that does not bear our cookie."""
+    """True for a flow without the controller's cookie: another program installed it."""
     return kind_of(description.cookie) is None
 
 
 def delete_foreign(datapath: Any, description: Any) -> Any:
-    """Remove a flow of somebody else's, by its own match, whatever fields that has."""
+    """The message that removes a foreign flow by its own match, whatever fields it has."""
     ofproto, parser = datapath.ofproto, datapath.ofproto_parser
     return parser.OFPFlowMod(
         datapath=datapath,
@@ -156,12 +157,12 @@ def _match_of(match: Any) -> Match:
 def _masked_mac(value: str | tuple[str, str] | None) -> tuple[bytes, bytes] | None:
     if value is None:
         return None
-    address, mask = value if isinstance(value, tuple) else (value, mac_text(_EXACT_MAC))
+    address, mask = value if isinstance(value, tuple) else (value, mac_text(EXACT_MAC))
     return bytes.fromhex(address.replace(":", "")), bytes.fromhex(mask.replace(":", ""))
 
 
 def _prefix(fields: dict[str, Any], name: str) -> tuple[str, str] | None:
-    """An address and its mask, each in the one text that a `Match` has for it."""
+    """An address and its mask in canonical text, whichever form the framework uses for IPv6."""
     value: str | tuple[str, str] | None = fields.get(name)
     if value is None:
         return None

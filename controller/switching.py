@@ -1,21 +1,22 @@
-"""Where each underlay address is, switch by switch: L2 learning. Pure state; time is an argument.
+"""The MAC address table of each switch: L2 learning. Pure state; time is an argument.
 
-An address is learned from the frames it sends, at one port of each switch; seen at another port it
-has moved. Ageing is the switch's: the source flow idles out and the switch says so. A switch that
-asks again about an address it should know has lost the flow, which is then written anew; those
-asked within REWRITE_S were on their way when it was written. The tables hold addresses of tunnel
-end points only, since a VM's frames travel inside their datagrams.
+An address is learned from the source of a frame, at one port of each switch; if it is seen at
+another port, it has moved. The switch does the ageing: the source flow idles out and the switch
+sends a Flow Removed message. A packet-in from a known address means that the switch has lost the
+source flow, which is then installed again; a packet-in within REWRITE_S of the last installation
+was already on its way. The tables contain addresses of VTEPs only, since frames of VMs travel
+inside the VTEPs' datagrams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-REWRITE_S = 1.0
+REWRITE_S = 1.0  # longer than packet-ins of one burst stay in the queues
 
 
 def learnable(mac: bytes) -> bool:
-    """False for addresses that cannot be a source: group addresses and all zeros."""
+    """False for addresses that cannot be a source: group addresses and all zeros (IEEE 802.3)."""
     return len(mac) == 6 and not mac[0] & 1 and any(mac)
 
 
@@ -26,7 +27,7 @@ class Switching:
         self._table: dict[int, dict[bytes, tuple[int, float]]] = {}
 
     def learn(self, dpid: int, mac: bytes, port: int, now: float) -> bool:
-        """Record an address at a port; True when its flows are to be written."""
+        """Record an address at a port; True if its flows must be installed."""
         table = self._table.setdefault(dpid, {})
         known = table.get(mac)
         if known is not None and known[0] == port and now - known[1] < REWRITE_S:
@@ -35,24 +36,24 @@ class Switching:
         return True
 
     def port(self, dpid: int, mac: bytes) -> int | None:
-        """The port behind which a switch sees the address."""
+        """The port at which a switch has learned the address; None if it is unknown."""
         known = self._table.get(dpid, {}).get(mac)
         return None if known is None else known[0]
 
     def forget(self, dpid: int, mac: bytes, port: int) -> bool:
-        """The address idled out at this port; False when it is not (any longer) there."""
+        """The address has idled out at this port; False if it is not (or no longer) there."""
         if self.port(dpid, mac) != port:
             return False
         del self._table[dpid][mac]
         return True
 
     def forget_port(self, dpid: int, port: int) -> list[bytes]:
-        """The port is down; answers the addresses that were behind it."""
+        """The port is down; returns the addresses that were learned at it."""
         gone = [mac for mac, where in self.hosts(dpid) if where == port]
         for mac in gone:
             del self._table[dpid][mac]
         return gone
 
     def hosts(self, dpid: int) -> Iterator[tuple[bytes, int]]:
-        """All (address, port) of a switch, in order."""
+        """All (address, port) of a switch, sorted."""
         return iter(sorted((mac, port) for mac, (port, _) in self._table.get(dpid, {}).items()))

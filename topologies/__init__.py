@@ -1,1 +1,1 @@
-"""Topologies: one file each, a drawing at its head."""
+"""Topologies: one file each, with a drawing at its head. README.md is their index."""

@@ -1,34 +1,31 @@
-"""As many hypervisors and VMs as the machine bears, over one switch or a tree of them.
+"""Up to 240 hypervisors, 100 VMs on each, over one switch or a tree of switches.
 
-  vm1 .. vmM       vmM+1 ..                           VMs in 10.0.0.0/16, VNIs 100.. in turn
-  |  |  |          |  |  |
- br1              br2            ...  brN
- hv1 192.0.2.11   hv2 192.0.2.12 ...  hvN             VTEP agents
-  |                |                   |
-  s2  ...          s3         ...     s2              leaves, hypervisors dealt out in turn
-  +------- s1 -----+                                  root; with switches=1 it is all there is
-
-vxlab up many_vteps --set vteps=30 --set vms=2 -d
+ vm1 .. vmM       vmM+1 ..                           VMs in 10.0.0.0/16, VNIs 100.. in turn
+ |  |  |          |  |  |
+br1              br2            ...  brN
+hv1 192.0.2.11   hv2 192.0.2.12 ...  hvN             VTEP agents
+ |                |                   |
+ s2               s3         ...     s2              leaf switches, hypervisors in turn
+ +------- s1 -----+                                  root switch; the only one if switches=1
 """
 
 import sys
 from pathlib import Path
 
-# Plain `mn --custom` knows neither this checkout nor __file__.
-sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
+# For plain `mn` only, which runs the system's Python and does not set __file__: README.md here.
+sys.path.append(str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
-from vxlab import Option, UnderlayController, whole
-from vxlab.topology.overlay import LAST_HYPERVISOR, OverlayTopo
+from vxlab import LAST_HYPERVISOR, Option, OverlayTopo, UnderlayController, whole
 
 
 class ManyVteps(OverlayTopo):
-    """As many hypervisors, VMs, VNIs and underlay switches as are asked for."""
+    """Up to 240 hypervisors, 100 VMs on each, over one switch or a tree of switches."""
 
     options = (
         Option("vteps", whole(2, LAST_HYPERVISOR), 4, "hypervisors"),
         Option("vms", whole(1, 100), 2, "VMs on each hypervisor"),
-        Option("vnis", whole(1, 200), 1, "VNIs, dealt out to the VMs in turn"),
-        Option("switches", whole(1, 64), 1, "underlay switches, a root and leaves"),
+        Option("vnis", whole(1, 200), 1, "VNIs, assigned to the VMs in turn"),
+        Option("switches", whole(1, 64), 1, "underlay switches: a root and leaves"),
     )
 
     def lay(self) -> None:

@@ -1,4 +1,4 @@
-"""Three hypervisors, one VM each, one VNI: the scene of flood and learn.
+"""Three hypervisors, one VM each, one VNI: flooding, learning and a link that stays quiet.
 
  A 10.0.0.1          B 10.0.0.2          C 10.0.0.3
  | VLAN 1            | VLAN 1            | VLAN 1
@@ -13,14 +13,14 @@ hv1                 hv2                 hv3            VTEP agents, VLAN 1 <-> V
 import sys
 from pathlib import Path
 
-# Plain `mn --custom` knows neither this checkout nor __file__.
-sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
+# For plain `mn` only, which runs the system's Python and does not set __file__: README.md here.
+sys.path.append(str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
 from vxlab import OverlayTopo, UnderlayController
 
 
 class ThreeVteps(OverlayTopo):
-    """Three hypervisors, one VM each, one VNI: the scene of flood and learn."""
+    """Three hypervisors, one VM each, one VNI: flooding, learning and a link that stays quiet."""
 
     def lay(self) -> None:
         """VMs A, B and C behind hv1, hv2 and hv3 on switch s1."""

@@ -1,30 +1,30 @@
-"""Two tenants on three hypervisors: the same MACs and IPs in both, and not a frame in common.
+"""Two tenants on three hypervisors: both use the same MACs and IPs, and stay isolated.
 
       R1 R2 10.0.0.1-2      R3 10.0.0.3           R4 10.0.0.4        red:  VNI 5010
       B1 B2 10.0.0.1-2      B3 10.0.0.3           B4 10.0.0.4        blue: VNI 5020
-      | red 10, blue 20     | red 20, blue 10     | red 300, blue 7  VLANs, another map on each
+      | red 10, blue 20     | red 20, blue 10     | red 300, blue 7  VLANs, mapped differently
      br1                   br2                   br3
       | trunk               | trunk               | trunk
      hv1 192.0.2.11        hv2 192.0.2.12        hv3 192.0.2.13      VTEP agents
       +---------- s1 --------+---------------------+                 underlay (Ryu)
 
-VNI 5010 <-> 239.1.1.10, VNI 5020 <-> 239.1.1.20. Rn and Bn have one MAC and one IP.
+VNI 5010 <-> 239.1.1.10, VNI 5020 <-> 239.1.1.20. Rn and Bn have the same MAC and the same IP.
 """
 
 import sys
 from pathlib import Path
 
-# Plain `mn --custom` knows neither this checkout nor __file__.
-sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
+# For plain `mn` only, which runs the system's Python and does not set __file__: README.md here.
+sys.path.append(str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
 from vxlab import OverlayTopo, UnderlayController
 
 VLANS = {"hv1": (10, 20), "hv2": (20, 10), "hv3": (300, 7)}  # (red, blue)
-PLACES = ("hv1", "hv1", "hv2", "hv3")  # of VMs 1 to 4
+PLACES = ("hv1", "hv1", "hv2", "hv3")  # the hypervisors of VMs 1 to 4
 
 
 class TwoTenants(OverlayTopo):
-    """Two VNIs with the same MACs and IPs, VLAN ids that differ per hypervisor."""
+    """Two tenants on three hypervisors: both use the same MACs and IPs, and stay isolated."""
 
     def lay(self) -> None:
         """VMs R1-R4 and B1-B4; R1, R2, B1 and B2 share hypervisor hv1."""

@@ -1,11 +1,11 @@
-"""What can go wrong in a lab, as one family: each message names cause and cure in a line."""
+"""The errors of a lab, as one family: each message is one line that names the cause and the fix."""
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """The lab could not do what was asked of it (exit status 1)."""
+    """The lab could not do what it was asked to do (exit status 1)."""
 
 
 class UsageError(LabError):
-    """The operator asked for something that cannot be (exit status 2)."""
+    """A command line, a setting or a topology is invalid (exit status 2)."""

@@ -96,6 +96,7 @@ control = "{control}"
 interface = "under"
 local = "192.0.2.1{i}"
 udp_checksum = {checksums}
+offload = {offload}
 [[port]]
 interface = "port"
 [[segment]]
@@ -139,16 +140,17 @@ class Bed:
         flood = f'group = "{GROUP}"' if self.way.multicast else f'remotes = ["192.0.2.1{3 - i}"]'
         config = directory / f"{self.way.name}{i}.toml"
         checksums = str(self.way.checksums).lower()
+        # Only an Open vSwitch on the way has a userspace datapath, which takes no super-frames.
+        offload = str(self.way.name != "ovs" or ovs_datapath() == "kernel").lower()
         config.write_text(
-            _CONFIG.format(i=i, control=control, vni=VNI, flood=flood, checksums=checksums)
+            _CONFIG.format(
+                i=i, control=control, vni=VNI, flood=flood, checksums=checksums, offload=offload
+            )
         )
         command = [*self.inside(f"h{i}"), sys.executable, "-m", *module, "--config", str(config)]
         log = directory / f"{self.way.name}{i}.log"
-        # Only an Open vSwitch on the way would ask the others to leave their offloads.
-        ovs = ovs_datapath() if self.way.name == "ovs" else "kernel"
-        environment = {**os.environ, "VXLAB_OVS_DATAPATH": ovs}
         with log.open("wb") as out:
-            agent = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+            agent = subprocess.Popen(command, stdout=out, stderr=out)
 
         def answers() -> None:
             if agent.poll() is not None:

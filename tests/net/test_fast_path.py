@@ -1,4 +1,4 @@
-"""The kernel's data path in a lab: it forwards what the agent decided, and nothing else."""
+"""The eBPF data path in a lab: it forwards what the agent has decided, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def short() -> Iterator[RunningLab]:
 
 
 def counters(lab: RunningLab, hypervisor: str) -> dict[str, int]:
-    """Of VNI 10: packets by data path, and floods sent."""
+    """Packet counters of VNI 10: by the fast path, all unicast, and sent floods."""
     (row,) = [row for row in lab.listing("stats", hypervisor) if row["vni"] == 10]
     ways = (row["encapsulated"]["unicast"], row["decapsulated"]["unicast"])
     return {
@@ -49,23 +49,23 @@ def test_known_unicast_never_reaches_the_agent(fast: RunningLab) -> None:
     fast.ping("A", "10.0.0.2", count=20)
     after = counters(fast, "hv1")
     assert after["fast"] - before["fast"] >= 40
-    assert after["unicast"] - before["unicast"] >= 40  # counted once, whoever forwarded
+    assert after["unicast"] - before["unicast"] >= 40  # each packet is counted once
     assert after["floods"] == before["floods"]
 
 
-def test_which_data_path_runs_is_told(fast: RunningLab) -> None:
+def test_the_agent_reports_its_data_path(fast: RunningLab) -> None:
     ready = rpc.ask(fast.handle.directory.agent_socket("hv1"), "ready")
     assert (ready["datapath"], ready["datapath_why"]) == ("ebpf", "asked for")
 
 
-def test_while_decisions_are_watched_the_agent_makes_each_of_them(fast: RunningLab) -> None:
+def test_while_events_are_watched_every_packet_goes_through_the_agent(fast: RunningLab) -> None:
     fast.ping("A", "10.0.0.2")
     watching = subprocess.Popen(
         [*VXLAB, "events", "--lab", fast.name, "--json"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert watching.stdout is not None
-        watching.stdout.readline()  # the first of what held already: the agents have begun
+        watching.stdout.readline()  # an event of the initial state: the agent is being watched
         before = counters(fast, "hv1")
         fast.ping("A", "10.0.0.2", count=5)
         after = counters(fast, "hv1")
@@ -84,14 +84,16 @@ def goes_fast(lab: RunningLab) -> None:
 
 
 def kill_agent(lab: RunningLab, hypervisor: str) -> None:
-    """End an agent that has no time to detach anything."""
+    """Kill an agent, so that it cannot detach its programs."""
     log = lab.handle.directory.log("forkserver")
     pid = rpc.ask(lab.handle.directory.agent_socket(hypervisor), "ready")["pid"]
     lab.run(hypervisor, "kill", "-9", str(pid))
     eventually(lambda: _assert_in(f"agent {pid} ended", log.read_text()))
 
 
-def test_forwarding_outlives_the_agent_and_the_next_one_starts_afresh(fast: RunningLab) -> None:
+def test_the_kernel_forwards_for_a_killed_agent_and_the_next_one_learns_again(
+    fast: RunningLab,
+) -> None:
     fast.ping("A", "10.0.0.2")
     kill_agent(fast, "hv1")
     fast.ping("A", "10.0.0.2", count=5)
@@ -102,7 +104,7 @@ def test_forwarding_outlives_the_agent_and_the_next_one_starts_afresh(fast: Runn
     goes_fast(fast)
 
 
-def test_an_agent_in_python_takes_away_what_a_dead_one_left_attached(short: RunningLab) -> None:
+def test_a_python_agent_detaches_the_programs_of_a_killed_agent(short: RunningLab) -> None:
     short.ping("A", "10.0.0.2")
     kill_agent(short, "hv1")
     config = short.handle.directory.agent_config("hv1")
@@ -115,7 +117,7 @@ def test_an_agent_in_python_takes_away_what_a_dead_one_left_attached(short: Runn
 
 
 def test_over_ipv6_where_vteps_agree_on_zero_checksums() -> None:
-    """The kernel's own vxlan device among them, told the same."""
+    """One of them is the kernel's vxlan device, configured in the same way."""
     settings = ("datapath=ebpf", "underlay=ipv6", "udp_checksum=false", "vtep.hv3=linux")
     with lab("three_vteps", "t-fast6", *settings) as running:
         for address in ("10.0.0.2", "10.0.0.3"):
@@ -127,7 +129,7 @@ def test_over_ipv6_where_vteps_agree_on_zero_checksums() -> None:
 
 
 def tcp_gbit_s(lab: RunningLab) -> float:
-    """What a second of TCP from A to B carries."""
+    """The TCP throughput from A to B, measured for a second."""
     lab.run("B", "iperf3", "-s", "-1", "-D")
     eventually(lambda: _assert_in(":5201", lab.run("B", "ss", "-ltn")))
     said = json.loads(lab.run("A", "iperf3", "-J", "-t", "1", "-c", "10.0.0.2"))
@@ -138,14 +140,14 @@ def _assert_in(part: str, whole: str) -> None:
     assert part in whole
 
 
-def test_received_traffic_keeps_rows_young_and_idle_ones_go(short: RunningLab) -> None:
+def test_received_frames_renew_rows_and_idle_rows_age_out(short: RunningLab) -> None:
     short.ping("A", "10.0.0.2")
     before = counters(short, "hv1")
     interval_s = 0.2
     count = str(round(2.5 * AGEING_S / interval_s))
     short.run("A", "ping", "-q", "-c", count, "-i", str(interval_s), "10.0.0.2")
     after = counters(short, "hv1")
-    assert after["floods"] == before["floods"]  # its row never went
+    assert after["floods"] == before["floods"]  # the row never aged out
     assert after["fast"] - before["fast"] > int(count)
     row = short.row("hv1", 10, B)
     assert row is not None and row["age_s"] <= AGEING_S

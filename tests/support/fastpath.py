@@ -1,4 +1,4 @@
-"""Whether this machine lets us forward in the kernel; tried by loading the program, not guessed."""
+"""A mark for tests that need the eBPF data path. It is decided by loading the programs."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from vtep.fastpath.choice import trial
 
 _LACKING = trial()
 needs_kernel_data_path = pytest.mark.skipif(
-    _LACKING is not None, reason=f"no kernel data path here: {_LACKING}"
+    bool(_LACKING), reason=f"no eBPF data path here: {' '.join(_LACKING[:1])}"
 )

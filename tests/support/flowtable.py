@@ -1,8 +1,8 @@
-"""Fake switches: flow tables to which decisions are applied, joined by wires, asked about outcomes.
+"""Simulated switches: flow tables that the controller's effects are applied to, joined by wires.
 
-`Fabric` plays the switches, the wires and the controller's connections around one `Pipeline`: a
-frame that a host sends is matched table by table, shown to the pipeline where a flow says so, and
-carried over wires, and the answer is the set of edge ports it comes out of.
+`Fabric` simulates the switches, the wires and the OpenFlow connections of one `Pipeline`. A frame
+that a host sends is matched table by table, passed to the pipeline where a flow outputs to the
+controller, and carried over the wires. The result is the set of edge ports that it comes out of.
 """
 
 from __future__ import annotations
@@ -11,23 +11,30 @@ import ipaddress
 import struct
 from collections import deque
 
-from controller.flows import (
+from controller.constants import (
     CONTROLLER,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    EXACT_MAC,
     FLOOD,
+    SHORTEST_FRAME,
+)
+from controller.flows import (
     DeleteFlow,
     Effect,
     Flow,
     FlowKey,
     Match,
     Notice,
+    PortRef,
     SendFrame,
     SetFlow,
 )
-from controller.pipeline import Pipeline, Port
+from controller.pipeline import Pipeline
 from controller.snooping import Settings
+from controller.underlay import PortState
 
-End = tuple[int, int]
-BROADCAST = b"\xff" * 6
+BROADCAST = EXACT_MAC  # all ones
 
 
 def mac(number: int) -> bytes:
@@ -36,8 +43,8 @@ def mac(number: int) -> bytes:
 
 
 def ethernet(destination: bytes, source: bytes, ethertype: int = 0x0806) -> bytes:
-    """A frame without any IP in it."""
-    return (destination + source + struct.pack("!H", ethertype)).ljust(60, b"\0")
+    """A frame without IP; the default EtherType is ARP's."""
+    return (destination + source + struct.pack("!H", ethertype)).ljust(SHORTEST_FRAME, b"\0")
 
 
 def datagram(group: str, source: bytes) -> bytes:
@@ -52,7 +59,7 @@ def datagram(group: str, source: bytes) -> bytes:
 
 
 def matches(match: Match, in_port: int, frame: bytes) -> bool:
-    """Whether a frame that came in at a port is one that a flow speaks of."""
+    """Whether a frame that arrived at a port matches a flow."""
     ethertype = struct.unpack_from("!H", frame, 12)[0]
     packet = frame[14:]
     destination = _destination(ethertype, packet)
@@ -69,44 +76,44 @@ def matches(match: Match, in_port: int, frame: bytes) -> bool:
 
 
 def _destination(ethertype: int, packet: bytes) -> bytes:
-    """The IP destination; nothing where there is no IP."""
-    return {0x0800: packet[16:20], 0x86DD: packet[24:40]}.get(ethertype, b"")
+    """The IP destination; empty for other frames."""
+    return {ETHERTYPE_IPV4: packet[16:20], ETHERTYPE_IPV6: packet[24:40]}.get(ethertype, b"")
 
 
 def _transport(ethertype: int, packet: bytes) -> tuple[int | None, bytes]:
-    """The transport protocol and what it carries, past a Hop-by-Hop header as a switch does it."""
-    if ethertype == 0x0800:
+    """The transport protocol and its payload, after a Hop-by-Hop header as in Open vSwitch."""
+    if ethertype == ETHERTYPE_IPV4:
         return packet[9], packet[20:]
-    if ethertype != 0x86DD:
+    if ethertype != ETHERTYPE_IPV6:
         return None, b""
     if packet[6] == 0:
         return packet[40], packet[48 + 8 * packet[41] :]
     return packet[6], packet[40:]
 
 
-def _masked(wanted: tuple[bytes, bytes] | None, found: bytes) -> bool:
-    if wanted is None:
+def _masked(expected: tuple[bytes, bytes] | None, found: bytes) -> bool:
+    if expected is None:
         return True
-    address, mask = wanted
+    address, mask = expected
     return all(a & m == b & m for a, b, m in zip(address, found, mask, strict=True))
 
 
-def _in_prefix(wanted: tuple[str, str] | None, found: bytes) -> bool:
-    if wanted is None:
+def _in_prefix(expected: tuple[str, str] | None, found: bytes) -> bool:
+    if expected is None:
         return True
-    address, mask = (ipaddress.ip_address(text).packed for text in wanted)
+    address, mask = (ipaddress.ip_address(text).packed for text in expected)
     return len(address) == len(found) and _masked((address, mask), found)
 
 
 class Switch:
     """The flow tables of one switch."""
 
-    def __init__(self, ports: dict[int, Port]) -> None:
+    def __init__(self, ports: dict[int, PortState]) -> None:
         self.ports = ports
         self.flows: dict[FlowKey, Flow] = {}
 
     def outputs(self, in_port: int, frame: bytes) -> set[int]:
-        """The ports a frame leaves by, `CONTROLLER` among them; never the ingress port."""
+        """The ports a frame leaves by, including `CONTROLLER`, without the ingress port."""
         found: set[int] = set()
         table: int | None = 0
         while table is not None:
@@ -129,56 +136,52 @@ class Switch:
 
 
 class Fabric:
-    """Switches, wires and a pipeline; `now` moves only by `advance`."""
+    """Switches, wires and a pipeline; only `advance` changes `now`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.now = 0.0
         self.settings = settings or Settings()
         self.pipeline = Pipeline(self.settings, self.now)
         self.switches: dict[int, Switch] = {}
-        self.wires: dict[End, End] = {}
-        self.sent: list[tuple[End, bytes]] = []  # by the controller, out of edge ports
+        self.wires: dict[PortRef, PortRef] = {}
+        self.sent: list[tuple[PortRef, bytes]] = []  # by the controller, out of edge ports
         self.effects: list[Effect] = []  # since the last `forget`
 
-    def wire(self, first: End, second: End) -> None:
+    def wire(self, first: PortRef, second: PortRef) -> None:
         """Join two ports."""
         self.wires[first], self.wires[second] = second, first
 
     def add(self, dpid: int, ports: int) -> None:
-        """A switch with this many ports, connected at once."""
+        """Add a switch with this many ports and connect it to the controller."""
         numbers = range(1, ports + 1)
-        self.switches[dpid] = Switch({n: Port(f"s{dpid}-eth{n}") for n in numbers})
+        self.switches[dpid] = Switch({n: PortState(f"s{dpid}-eth{n}") for n in numbers})
         self.connect(dpid)
 
     def connect(self, dpid: int) -> None:
-        """The switch (again) connects and tells what it has."""
+        """The switch connects, or reconnects, and reports its ports and flows."""
         switch = self.switches[dpid]
         flows = list(switch.flows.values())
         self.apply(self.pipeline.switch_up(dpid, switch.ports, flows, self.now))
 
     def new_controller(self) -> None:
-        """The controller died and returned; the switches have kept their flows."""
+        """Replace the controller by a new process; the switches keep their flows."""
         self.pipeline = Pipeline(self.settings, self.now)
 
     def forget(self) -> None:
-        """Begin a new record of effects and sent frames."""
+        """Clear the recorded effects and sent frames."""
         self.effects.clear()
         self.sent.clear()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, stopping at each deadline on the way."""
+        """Advance the time, and serve each deadline on the way."""
         until = self.now + seconds
         while (deadline := self.pipeline.next_deadline()) <= until:
             self.now = max(self.now, deadline)
             self.apply(self.pipeline.expire(self.now))
         self.now = until
 
-    def send(self, end: End, frame: bytes) -> set[End]:
-        """A host sends; answers the edge ports the frame comes out of."""
-        return self._carry(end, frame)
-
     def apply(self, effects: list[Effect]) -> None:
-        """Carry out what the pipeline decided."""
+        """Execute the effects of the pipeline."""
         for effect in effects:
             self.effects.append(effect)
             if isinstance(effect, SetFlow):
@@ -187,31 +190,53 @@ class Fabric:
                 self.switches[effect.dpid].flows.pop(effect.flow.key)
             elif isinstance(effect, SendFrame):
                 for number in effect.ports:
-                    self._leave((effect.dpid, number), effect.frame)
+                    self._output((effect.dpid, number), effect.frame)
             else:
                 assert isinstance(effect, Notice)
 
-    def _leave(self, end: End, frame: bytes) -> None:
-        if end in self.wires:
-            self._carry(self.wires[end], frame)
+    def _output(self, port: PortRef, frame: bytes) -> None:
+        if port in self.wires:
+            self.send(self.wires[port], frame)
         else:
-            self.sent.append((end, frame))
+            self.sent.append((port, frame))
 
-    def _carry(self, start: End, frame: bytes) -> set[End]:
-        reached: set[End] = set()
-        shown: list[End] = []
+    def send(self, start: PortRef, frame: bytes) -> set[PortRef]:
+        """A host at a port sends a frame; returns the edge ports it comes out of."""
+        reached: set[PortRef] = set()
+        packet_ins: list[PortRef] = []
         queue = deque([start])
         while queue:
-            end = queue.popleft()
-            switch = self.switches.get(end[0])
-            for number in sorted(switch.outputs(end[1], frame)) if switch else ():
-                out = (end[0], number)
+            port = queue.popleft()
+            switch = self.switches.get(port[0])
+            for number in sorted(switch.outputs(port[1], frame)) if switch else ():
+                out = (port[0], number)
                 if number == CONTROLLER:
-                    shown.append(end)
+                    packet_ins.append(port)
                 elif out in self.wires:
                     queue.append(self.wires[out])
                 else:
                     reached.add(out)
-        for end in shown:
-            self.apply(self.pipeline.packet_in(*end, frame, self.now))
+        for port in packet_ins:
+            self.apply(self.pipeline.packet_in(*port, frame, self.now))
         return reached
+
+
+def one_switch() -> Fabric:
+    """One switch with four edge ports."""
+    fabric = Fabric()
+    fabric.add(1, 4)
+    return fabric
+
+
+def tree_of_three() -> Fabric:
+    """Switch 1 has links to switches 2 and 3 at its ports 4 and 5; ports 1 to 3 of each are edges.
+
+    Nothing is recorded of its start.
+    """
+    fabric = Fabric()
+    fabric.wire((1, 4), (2, 4))
+    fabric.wire((1, 5), (3, 4))
+    for dpid, ports in ((1, 5), (2, 4), (3, 4)):
+        fabric.add(dpid, ports)
+    fabric.forget()
+    return fabric

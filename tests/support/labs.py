@@ -14,7 +14,8 @@ from typing import Any
 from tests.support.forked import vxlab_forked
 from tests.support.poll import eventually
 from vxlab.capture.decode import Encapsulated, encapsulated
-from vxlab.capture.packets import Tap, drain, open_taps
+from vxlab.capture.packets import Tap, drain
+from vxlab.lab.captures import open_taps
 from vxlab.lab.handle import Lab, find
 
 VXLAB = [sys.executable, "-m", "vxlab"]

@@ -1,4 +1,4 @@
-"""MLD as Linux hosts and routers speak it, built by Scapy; all answers are plain bytes."""
+"""MLD frames as Linux hosts and routers send them, built by Scapy; all functions return bytes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def address(number: int) -> str:
 def wrapped(
     message: Packet, to: str, source: str = ROUTER, mac: bytes = b"\2\0\0\0\0\x99", **ip: Any
 ) -> bytes:
-    """A message in its IPv6 packet: Hop-by-Hop with Router Alert, hop limit 1; in a frame."""
+    """A message in Ethernet and IPv6: Hop-by-Hop header with Router Alert, hop limit 1."""
     header = IPv6(**{"src": source, "dst": to, "hlim": 1, **ip})
     alert = IPv6ExtHdrHopByHop(options=[RouterAlert(value=0)])
     return bytes(Ether(src=mac.hex(":")) / header / alert / message)
 
 
 def report(source: str, *records: tuple[int, str, int], mac: bytes = b"\2\0\0\0\0\1") -> bytes:
-    """A version 2 report of (record type, group, number of sources)."""
+    """A version 2 report with records of (type, group, number of sources)."""
     rows = [
         ICMPv6MLDMultAddrRec(rtype=kind, dst=group, sources=["2001:db8::1"] * sources)
         for kind, group, sources in records
@@ -51,7 +51,7 @@ def old_report(source: str, group: str, mac: bytes = b"\2\0\0\0\0\1") -> bytes:
 
 
 def done(source: str, group: str, mac: bytes = b"\2\0\0\0\0\1") -> bytes:
-    """A version 1 done."""
+    """A version 1 Done message."""
     return wrapped(ICMPv6MLDone(mladdr=group), ALL_ROUTERS, source, mac)
 
 
@@ -63,7 +63,7 @@ def query(
     hlim: int = 1,
     **fields: Any,
 ) -> bytes:
-    """A query of a router, general or for one group."""
+    """A router's query, general or for one group."""
     kind = ICMPv6MLQuery2 if version == 2 else ICMPv6MLQuery
     to = ALL_NODES if group == "::" else group
     return wrapped(kind(mladdr=group, **fields), to, source, mac, hlim=hlim)

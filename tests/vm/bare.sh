@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Tries the set-up on bare Debian trees: tests/vm/bare.sh [SUITE...]. Prints the time each takes.
+# Runs the set-up script, the unit tests and the demo in minimal Debian trees, and prints the times of
+# the set-up. Usage: tests/vm/bare.sh [RELEASE...]; default: bookworm and trixie. Needs root.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/tree.sh"
 
-[ "$(id -u)" -eq 0 ] || die "needs root"
+[ "$(id -u)" -eq 0 ] || die "needs root; run: sudo tests/vm/bare.sh"
 host_packages debootstrap
 [ $# -gt 0 ] || set -- bookworm trixie
 
@@ -14,7 +15,7 @@ for suite in "$@"; do
     copy_checkout "$tree"
     for round in first again; do
         SECONDS=0
-        in_tree "$tree" "$inside/vxlab/setup/setup.sh" --link
+        in_tree "$tree" "$inside/$setup_directory/setup.sh" --link
         say "$suite: set-up, $round: $SECONDS s"
     done
     in_tree "$tree" vxlab doctor

@@ -1,11 +1,12 @@
-# A bare Debian tree to be set up in, by functions to be sourced. Needs root.
-# The mirror, the certificates and pip's settings are this machine's own, read when it runs;
-# they are lent to the tree while it is provisioned and are gone from it afterwards.
+# Functions that make a minimal Debian tree and run commands in it. To be sourced; needs root.
+# The mirror and the certificates are those of this machine, read at run time. They are copied into
+# the tree only while a command runs in it, and are removed afterwards.
 
 # shellcheck shell=bash
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-inside=/opt/vxlab # where the checkout lies in a tree
+inside=/opt/vxlab # path of the checkout inside a tree
+setup_directory=$(dirname "$(sed -n 's/^SETUP := //p' "$checkout/Makefile")") # of setup.sh, in the checkout
 
 say() { printf 'vm-check: %s\n' "$*"; }
 
@@ -26,16 +27,16 @@ host_packages() {
         die "apt-get install ${missing[*]} failed"
 }
 
-# The Debian mirror this machine's packages come from; VXLAB_VM_MIRROR wins.
+# The Debian mirror in this machine's apt sources; VXLAB_VM_MIRROR overrides it.
 mirror() {
     local found=${VXLAB_VM_MIRROR:-}
     [ -n "$found" ] || found=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' \
         'Created-By: Packages' | awk '$1 == "Debian" && $2 == "Debian" { print $3; exit }')
-    [ -n "$found" ] || die "no Debian mirror in apt's sources (apt-get update first?); set VXLAB_VM_MIRROR"
+    [ -n "$found" ] || die "apt's sources have no Debian mirror; run apt-get update, or set VXLAB_VM_MIRROR to a mirror's URL"
     echo "$found"
 }
 
-# debootstrap SUITE into TREE
+# make_tree SUITE TREE
 make_tree() {
     local suite=$1 tree=$2
     say "debootstrap $suite"
@@ -45,7 +46,8 @@ make_tree() {
         die "debootstrap failed, see $tree.log"
 }
 
-# The files that are, or could be, committed, into TREE; what was built there stays.
+# copy_checkout TREE: all tracked files and all untracked ones that are not ignored. .venv and .cache,
+# which set-up built in the tree, are kept.
 copy_checkout() {
     local tree=$1
     mkdir -p "$tree$inside"
@@ -56,7 +58,7 @@ copy_checkout() {
     git -C "$tree$inside" init -q 2>/dev/null || true
 }
 
-# Run a command in TREE with network, certificates and pip's settings lent.
+# in_tree TREE COMMAND...: run a command in the tree, with this machine's network and certificates.
 in_tree() {
     local tree=$1
     shift
@@ -67,10 +69,10 @@ in_tree() {
         PIP_DEFAULT_TIMEOUT="${PIP_DEFAULT_TIMEOUT:-60}" \
         unshare --mount --pid --fork --kill-child bash -c '
             tree=$1; shift
-            mount --bind "$tree" "$tree" # a root of its own, as a machine has
+            mount --bind "$tree" "$tree" # pivot_root needs a mount point
             mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; mount --bind /sys "$tree/sys"
             cd "$tree"
-            pivot_root . mnt # and not chroot alone, which a process that enters namespaces gets out of
+            pivot_root . mnt # not chroot: setns() into a mount namespace would leave a chroot
             umount -l /mnt
             exec "$@"' bash "$tree" "$@" || status=$?
     take_back "$tree"
@@ -84,7 +86,7 @@ lend() {
     cp -L /etc/resolv.conf "$tree/etc/resolv.conf"
     [ -z "$lent_certificates" ] || cp -L "$lent_certificates" "$tree/run/lent/certificates.pem"
     : >"$tree/run/lent/pip.conf"
-    printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d" # packages start no services in here
+    printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d" # packages must not start services in the tree
     chmod +x "$tree/usr/sbin/policy-rc.d"
 }
 

@@ -1,1 +1,1 @@
-"""The fast path: the kernel forwards what the core has decided. Nothing here decides."""
+"""The eBPF data path: the kernel forwards known unicast as the core has decided."""

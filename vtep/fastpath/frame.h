@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A look into a frame: what the fast path must know of it. Included once. */
+/* Parse the headers of an inner frame, as far as the fast path needs them. Included once. */
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -8,20 +8,20 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 
-#define FRAGMENT bpf_htons(0x3fff) /* more fragments, or an offset */
+#define FRAGMENT bpf_htons(0x3fff) /* RFC 791: MF flag and fragment offset */
 
 struct inner {
-	__u32 headers;   /* Ethernet, IP and transport: what each piece of a super-frame repeats */
-	__u32 hash;      /* one for one flow, the agent's */
+	__u32 headers;   /* bytes of Ethernet, IP and transport headers, repeated in each GSO segment */
+	__u32 hash;      /* of the flow; equal to the agent's flow_hash() */
 	__u16 type;      /* ethertype, host order */
-	__u8 octet;      /* traffic class */
+	__u8 octet;      /* TOS or traffic class */
 	__u8 hops;       /* TTL or hop limit */
 	__u8 protocol;
 };
 
 #define FLOW_MULTIPLIER 0x9e3779b97f4a7c15ULL
 
-/* A step of the flow's hash: the agent's `_mixed` in ethernet.py */
+/* One step of the flow hash; the same as `_mixed` in vtep/ethernet.py */
 static __always_inline __u64 mixed(__u64 hash, __u64 word)
 {
 	hash = (hash ^ word) * FLOW_MULTIPLIER;
@@ -38,12 +38,14 @@ static __always_inline __u32 flow_hash(__u8 protocol, __u32 ports, const void *a
 	return hash;
 }
 
-/* The transport header, whose offset varies: its ports, and its length to the headers. */
+/* Read the ports and add the transport header's length to `headers`. Not 0: cut short. */
 static __always_inline int look_transport(struct inner *inner, void *at, void *end, __u32 *ports)
 {
 	struct tcphdr *tcp = at;
 
-	asm volatile("" : "+r"(at)); /* one pointer, for the verifier to know its bounds */
+	/* The offset of `at` is variable. The verifier attaches the bounds of a check to one register,
+	 * so the compiler must not compute the pointer again in another one after the check. */
+	asm volatile("" : "+r"(at));
 	if (at + sizeof(*tcp) <= end) {
 		tcp = at;
 		*ports = *(__u32 *)at;
@@ -94,18 +96,18 @@ static __always_inline int look_ipv6(struct inner *inner, struct ethhdr *eth, vo
 	return 0;
 }
 
-/* What the fast path must know of a frame; not 0: it is for the agent. */
+/* Parse a frame. Not 0: it is for the agent. */
 static __always_inline int look(struct inner *inner, struct ethhdr *eth, void *end, __u16 flags)
 {
 	inner->type = bpf_ntohs(eth->h_proto);
 	if (inner->type == ETH_P_IP)
 		return look_ipv4(inner, eth, end);
 	if (inner->type != ETH_P_IPV6 || look_ipv6(inner, eth, end))
-		return -1; /* ARP among them: rare, and the kernel's helpers know IP only */
+		return -1; /* ARP and others: bpf_skb_adjust_room() accepts only IP packets */
 	return flags & SUPPRESS && inner->protocol == IPPROTO_ICMPV6;
 }
 
-/* The frame of `length` bytes as it will be on the wire: its pieces, and the size of the largest. */
+/* The number of packets that a frame becomes when it is segmented, and the size of the largest. */
 static __always_inline __u32 pieces(__u32 length, __u32 gso_size, __u32 headers, __u32 *largest)
 {
 	*largest = length;

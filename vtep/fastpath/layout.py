@@ -1,6 +1,7 @@
-"""How the maps of `vxlan.bpf.c` are laid out; a unit test holds this file against that one.
+"""The layouts of the maps of `vxlan.bpf.c`; a unit test compares this file with maps.h.
 
-All numbers are in the machine's byte order, except those that go on the wire as they are.
+All numbers are in the machine's byte order, except those that are sent on the wire: addresses and
+the UDP port.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import struct
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-TICK_NS = 1 << 24  # the unit of "seen": a shift for the kernel, about 17 ms
-SLOTS = 4  # of a bucket
+TICK_NS = 1 << 24  # unit of "seen", about 17 ms; a power of two, so the program only shifts
+SLOTS = 4  # in a bucket
 SLOT_WORDS = 2  # key and value, 64 bits each
 BUCKET_LENGTH = SLOTS * SLOT_WORDS * 8
 
 PERMANENT = 1  # flag of a slot
 SUPPRESS, PEER = 1, 2  # flags of a segment
 ON_LINK = 1  # flag of a remote
-INHERIT = 0x100  # as DSCP
-OF_VNI = 0xFFFF  # as segment of a key: it is that of a VNI
+INHERIT = 0x100  # value of DSCP: use the inner packet's
+OF_VNI = 0xFFFF  # segment of a key that is a VNI, not a MAC
 
 # multipliers, bucket_shift, paused, ageing, underlay, underlay_tap, largest_frame, local, port,
 # first_source_port, source_ports, ttl, dscp, dont_fragment, ports
@@ -38,17 +39,18 @@ _MOST_PORT_SLOTS = 1 << 16
 
 
 def address(text: str) -> bytes:
-    """An address as the maps have it: 16 bytes, of which IPv4 fills the first four."""
+    """An address in the form of the maps: 16 bytes, of which IPv4 uses the first four."""
     return ip_address(text).packed.ljust(16, b"\0")
 
 
 def ticks(time_s: float) -> int:
-    """A time of the monotonic clock in ticks, as 32 bits."""
+    """A time of the monotonic clock in ticks, modulo 2^32."""
     return int(time_s * 1e9) // TICK_NS & 0xFFFFFFFF
 
 
 def seconds(tick: int, near_s: float) -> float:
-    """The time of a tick, the one nearest to a given time: ticks wrap after two years."""
+    """The time of a tick. Ticks wrap after about two years; of all possible times it is the one
+    nearest to `near_s`."""
     behind = (ticks(near_s) - tick + 0x80000000 & 0xFFFFFFFF) - 0x80000000
     return near_s - behind * TICK_NS / 1e9
 
@@ -59,12 +61,12 @@ def key(mac: bytes, segment: int) -> int:
 
 
 def key_of_vni(vni: int) -> int:
-    """The key under which the table says which segment a VNI is."""
+    """The key of the row that has the segment of a VNI."""
     return vni | OF_VNI << 48
 
 
 def value(seen: int, remote: int, flags: int) -> int:
-    """The value of a row: when it was seen (ticks), its remote's number (0: local), its flags."""
+    """The value of a row: tick of the last frame, number of the remote (0: local), flags."""
     return seen | remote << 32 | flags << 48
 
 
@@ -74,13 +76,13 @@ def value_parts(packed: int) -> tuple[int, int, int]:
 
 
 def slots_of_ports(interfaces: Sequence[int]) -> int:
-    """The least power of two by which the indices of interfaces leave different remainders.
+    """The smallest power of two modulo which all interface indices differ.
 
-    OSError where they are so far apart that no sensible map holds them.
+    Raises OSError if that needs more than 65,536 slots.
     """
     slots = 1
     while len({index % slots for index in interfaces}) < len(interfaces):
         slots *= 2
         if slots > _MOST_PORT_SLOTS:
-            raise OSError(errno.ENOSPC, "the indices of the ports' interfaces lie too far apart")
+            raise OSError(errno.ENOSPC, "the indices of the ports' interfaces are too far apart")
     return slots

@@ -1,7 +1,8 @@
 """The few calls of libbpf that the fast path needs, by ctypes.
 
-libbpf is the kernel's own loader: one small library, no compiler at run time. Objects stand for
-its handles, and errors are OSErrors with the name of the call.
+libbpf is the loader that is developed with the kernel: a small library, and no compiler is needed
+at run time. A `Program` owns one libbpf object. Errors are OSErrors that name the failed call; a
+program that the verifier rejects is a `Rejected`, which has the end of the verifier's log.
 """
 
 from __future__ import annotations
@@ -10,12 +11,32 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 from pathlib import Path
 
 _LIBRARY = "libbpf.so.1"
 _INGRESS = 1
 _REPLACE = 1
-_HANDLE = _PRIORITY = 0x7678  # ours among the filters that others may have there
+_HANDLE = _PRIORITY = 0x7678  # identify our filter among those of other programs on the hook
+# The log must fit. Kernels before 6.4 keep its beginning when it does not, and the reason is at its
+# end; and the load then fails with ENOSPC instead of the verifier's own error.
+_LOG_LENGTH = 1 << 24
+_LOG_LINES = 12
+# After the reason the verifier prints only these statistics.
+_STATISTICS = re.compile(r"processed \d+ insns|verification time|stack depth|-- END")
+
+
+class Rejected(OSError):
+    """The kernel's verifier rejected a program.
+
+    log: the last lines of the verifier's log, oldest first, without its statistics. The last line
+    is the reason, the lines before it are the instructions that led there.
+    """
+
+    def __init__(self, number: int, program: str, log: tuple[str, ...]) -> None:
+        reason = f"the verifier rejects the eBPF program {program}: {log[-1]}"
+        super().__init__(number, reason)
+        self.log = log
 
 
 class _TcHook(ctypes.Structure):
@@ -46,6 +67,9 @@ _CALLS = {  # name -> (result, arguments)
     "bpf_object__close": (None, (_POINTER,)),
     "bpf_object__find_map_by_name": (_POINTER, (_POINTER, _TEXT)),
     "bpf_object__find_program_by_name": (_POINTER, (_POINTER, _TEXT)),
+    "bpf_object__next_program": (_POINTER, (_POINTER, _POINTER)),
+    "bpf_program__name": (_TEXT, (_POINTER,)),
+    "bpf_program__set_log_buf": (_NUMBER, (_POINTER, _POINTER, ctypes.c_size_t)),
     "bpf_map__set_max_entries": (_NUMBER, (_POINTER, ctypes.c_uint32)),
     "bpf_map__fd": (_NUMBER, (_POINTER,)),
     "bpf_program__fd": (_NUMBER, (_POINTER,)),
@@ -65,7 +89,7 @@ def load_library() -> ctypes.CDLL:
         except AttributeError:
             raise OSError(errno.ENOSYS, f"{_LIBRARY} is too old: it has no {name}") from None
         call.restype, call.argtypes = result, arguments
-    library.libbpf_set_print(None)  # it would write to stderr by itself
+    library.libbpf_set_print(None)  # by default libbpf prints to stderr
     return library
 
 
@@ -75,7 +99,7 @@ def _hook(ifindex: int) -> tuple[_TcHook, _TcOptions]:
 
 
 def detach_leftovers(ifindices: list[int]) -> None:
-    """Detach what a program of ours that died has left attached."""
+    """Detach the programs that an agent which was killed left on these interfaces."""
     try:
         library = load_library()
     except OSError:
@@ -86,19 +110,52 @@ def detach_leftovers(ifindices: list[int]) -> None:
 
 
 class Program:
-    """One compiled object: its maps and programs, and where they are attached."""
+    """One compiled object: its maps and programs, and the interfaces they are attached to."""
 
     def __init__(self, path: Path, sizes: dict[str, int]) -> None:
-        """Load it into the kernel, its maps with so many entries; OSError says what failed."""
+        """Load an object file into the kernel. sizes: entries of each map, by its name.
+
+        Raises Rejected if the verifier rejects a program, OSError with the failed call otherwise.
+        """
         self._library = load_library()
         self._object = self._library.bpf_object__open_file(str(path).encode(), None)
         if not self._object:
             self._fail(f"open {path.name}", -ctypes.get_errno())
-        self._hooks: list[tuple[int, bool]] = []
+        self._hooks: list[tuple[int, bool]] = []  # ifindex, and whether we made the clsact there
+        try:
+            self._load(sizes)
+        except OSError:
+            self.close()
+            raise
+
+    def _load(self, sizes: dict[str, int]) -> None:
         for name, entries in sizes.items():
             found = self._map(name)
             self._check(f"size of {name}", self._library.bpf_map__set_max_entries(found, entries))
-        self._check("load", self._library.bpf_object__load(self._object))
+        logs = self._log_buffers()
+        result = self._library.bpf_object__load(self._object)
+        if result < 0:
+            for name, buffer in logs:
+                log = log_end(buffer)
+                if log:
+                    raise Rejected(-result, name, log)
+        self._check("load", result)
+
+    def _log_buffers(self) -> list[tuple[str, mmap.mmap]]:
+        """A buffer for each program's verifier log, by the program's name.
+
+        libbpf loads without a log first. If that fails it loads again with the buffer, so only the
+        buffer of the rejected program is filled, and the pages of the others are never allocated.
+        """
+        logs, library = [], self._library
+        found = library.bpf_object__next_program(self._object, None)
+        while found:
+            buffer = mmap.mmap(-1, _LOG_LENGTH)
+            address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+            self._check("log buffer", library.bpf_program__set_log_buf(found, address, len(buffer)))
+            logs.append((library.bpf_program__name(found).decode(), buffer))
+            found = library.bpf_object__next_program(self._object, found)
+        return logs
 
     def _fail(self, what: str, result: int) -> None:
         raise OSError(-result, f"{what}: {os.strerror(-result)}")
@@ -114,26 +171,35 @@ class Program:
         return int(found)
 
     def memory(self, name: str, length: int) -> mmap.mmap:
-        """The values of a map, as memory shared with the kernel."""
+        """The values of a map (at least `length` bytes), as memory shared with the kernel."""
         fd = self._library.bpf_map__fd(self._map(name))
         pages = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
         return mmap.mmap(fd, pages, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
 
-    def attach(self, name: str, ifindex: int) -> None:
-        """Run a program on all that an interface receives, in place of what ran there as ours."""
+    def fd(self, name: str) -> int:
+        """The file descriptor of a loaded program."""
         found = self._library.bpf_object__find_program_by_name(self._object, name.encode())
+        if not found:
+            self._fail(f"program {name}", -errno.ENOENT)
+        return int(self._library.bpf_program__fd(found))
+
+    def attach(self, name: str, ifindex: int) -> None:
+        """Run a program on every packet that an interface receives.
+
+        It replaces the program that an earlier agent attached there.
+        """
         hook, options = _hook(ifindex)
         created = self._library.bpf_tc_hook_create(ctypes.byref(hook))
         if created not in (0, -errno.EEXIST):
             self._fail("attach (clsact)", created)
-        options.prog_fd = self._library.bpf_program__fd(found)
+        options.prog_fd = self.fd(name)
         options.flags = _REPLACE
         attached = self._library.bpf_tc_attach(ctypes.byref(hook), ctypes.byref(options))
         self._check(f"attach {name}", attached)
         self._hooks.append((ifindex, created == 0))
 
     def close(self) -> None:
-        """Detach everything and let go of the maps."""
+        """Detach the programs and release programs and maps."""
         for ifindex, created in self._hooks:
             hook, options = _hook(ifindex)
             self._library.bpf_tc_detach(ctypes.byref(hook), ctypes.byref(options))
@@ -141,3 +207,10 @@ class Program:
                 self._library.bpf_tc_hook_destroy(ctypes.byref(hook))
         self._hooks.clear()
         self._library.bpf_object__close(self._object)
+
+
+def log_end(buffer: mmap.mmap) -> tuple[str, ...]:
+    """The last lines of a verifier log, up to the reason; empty if the log is empty."""
+    text = buffer[: buffer.find(b"\0")].decode(errors="replace")
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return tuple(line for line in lines if not _STATISTICS.match(line))[-_LOG_LINES:]

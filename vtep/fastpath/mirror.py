@@ -1,7 +1,8 @@
-"""What the core decided, written where the kernel program reads it: rows, segments, remotes.
+"""Copy the core's tables into the maps of the eBPF program: rows, segments, remotes.
 
-Pure but for the memory it writes, which may be any: the maps' own, or a test's. What cannot be
-written (no room, a kind of row the program does not know) is left out, and the agent forwards it.
+This module does no I/O. The memory that it writes is a parameter: the maps, or a test's own. A row
+that does not fit a map, or that only the core can use, is not written; the program then leaves its
+frames to the agent.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from vtep.fdb import Fdb, Row
 from vtep.segments import Segment
 from vtep.wire import ETHERNET_LENGTH
 
-LOCAL = 0  # as the number of a remote
+LOCAL = 0  # remote number of a MAC that is behind the local port
 
 
 @dataclass(frozen=True)
 class Maps:
-    """The shared memory."""
+    """The memory of the maps, shared with the program."""
 
     table: Table
     remotes: memoryview
@@ -32,15 +33,15 @@ class Maps:
 
 
 class PortPlace(NamedTuple):
-    """Where a port is."""
+    """The interface of a port."""
 
-    interface: int  # its index
+    interface: int  # interface index
     mtu: int  # bytes
     peer: bool  # a veth whose other end is in another network namespace
 
 
 class Numbers:
-    """Gives things small numbers from 1 on, up to a limit; a number returns when nobody uses it."""
+    """Numbers from 1 to limit - 1 for names, with a use count; an unused number is free again."""
 
     def __init__(self, limit: int) -> None:
         self.of: dict[str | int, int] = {}
@@ -49,7 +50,7 @@ class Numbers:
         self._free = list(range(limit - 1, 0, -1))
 
     def take(self, name: str | int) -> int | None:
-        """The number of a thing, for one user more; None if there is none left."""
+        """Count one more use of a name and return its number; None if all numbers are in use."""
         number = self.of.get(name)
         if number is None:
             if not self._free:
@@ -60,7 +61,7 @@ class Numbers:
         return number
 
     def give_back(self, number: int) -> None:
-        """One user less."""
+        """Count one use less of a number."""
         self._users[number] -= 1
         if not self._users[number]:
             del self._users[number], self.of[self._names.pop(number)]
@@ -68,7 +69,7 @@ class Numbers:
 
 
 class KernelMirror:
-    """The core's tables in the kernel's maps (`vtep.fdb.Mirror`)."""
+    """The core's tables in the program's maps (implements `vtep.segments.Mirror`)."""
 
     def __init__(
         self,
@@ -77,19 +78,20 @@ class KernelMirror:
         trusted: frozenset[str],
         on_link: Callable[[str], bool],
     ) -> None:
-        """trusted: remotes, or none for all; on_link: whether one is reached without a router."""
+        """trusted: accepted remotes, empty for all; on_link: whether a remote needs no router."""
         self._maps = maps
         self._ports = ports
         self._trusted = trusted
         self._on_link = on_link
         self._segments = Numbers(len(maps.segments) // layout.SEGMENT_LENGTH)
         self._remotes = Numbers(len(maps.remotes) // layout.REMOTE.size)
-        self._told: dict[int, tuple[int, ...]] = {}  # VNI -> counters as told so far
+        # VNI -> the program's counters when they were last added to the segment's
+        self._counted: dict[int, tuple[int, ...]] = {}
 
     # -- rows
 
     def put(self, fdb: Fdb, mac: bytes, row: Row) -> None:
-        """Enter a row, or change it."""
+        """Write a row that is new, changed or renewed; remove it if only the core can use it."""
         segment = self._segments.of.get(fdb.vni)
         if segment is None:
             return
@@ -108,11 +110,15 @@ class KernelMirror:
             self._remotes.give_back(remote)
 
     def _number_of(self, fdb: Fdb, mac: bytes, row: Row) -> int | None:
-        """The number of a row's remote; None for a row that only the core can use."""
+        """The number of a row's remote, with one use counted; None if only the core can use it.
+
+        That is a static row with several remotes, an untrusted remote, or one without a number
+        because the map of remotes is full.
+        """
         if row.remote is None:
             return LOCAL
         if row.static and len(fdb.static_remotes[mac]) > 1:
-            return None  # each flow keeps to one of several
+            return None  # the core chooses one of the remotes by the hash of the flow
         if self._trusted and row.remote not in self._trusted:
             return None
         number = self._remotes.take(row.remote)
@@ -123,7 +129,7 @@ class KernelMirror:
         return number
 
     def remove(self, fdb: Fdb, mac: bytes) -> None:
-        """Take a row out."""
+        """Remove a row."""
         segment = self._segments.of.get(fdb.vni)
         if segment is not None:
             self._remove(layout.key(mac, segment))
@@ -139,7 +145,7 @@ class KernelMirror:
             self._remotes.give_back(remote)
 
     def seen_s(self, fdb: Fdb, mac: bytes, row: Row) -> float:
-        """When a frame from a MAC was received last, by the core or by the kernel."""
+        """When the last frame from a MAC was received, by the core or by the program."""
         segment = self._segments.of.get(fdb.vni)
         value = None if segment is None else self._maps.table.get(layout.key(mac, segment))
         if value is None:
@@ -149,25 +155,27 @@ class KernelMirror:
     # -- segments
 
     def carry(self, segment: Segment) -> None:
-        """Let the kernel forward for a segment, unless it can only be forwarded by the core."""
+        """Let the program forward for a segment, unless the map of segments is full."""
         number = self._segments.take(segment.vni)
         if number is None:
             return
         port = self._ports[segment.port]
-        # A trunk's frames are better queued: many flows then share the work of several CPUs.
+        # The program sends with bpf_redirect_peer() or bpf_redirect(). The first stays on this CPU.
+        # The second goes through the receive queue of the veth's peer, and receive packet steering
+        # (RPS) can distribute the flows of a trunk's many VMs from there to several CPUs.
         peer = port.peer and segment.vlan is None
         flags = layout.SUPPRESS * segment.suppress_arp | layout.PEER * peer
         at = number * layout.SEGMENT_LENGTH
         numbers = segment.vni, port.interface, port.mtu + ETHERNET_LENGTH, segment.vlan or 0, flags
         self._maps.segments[at : at + layout.SEGMENT_LENGTH] = bytes(layout.SEGMENT_LENGTH)
         layout.SEGMENT.pack_into(self._maps.segments, at, *numbers)
-        self._told[segment.vni] = (0, 0, 0, 0)
+        self._counted[segment.vni] = (0, 0, 0, 0)
         self._maps.vlans[self._vlan_at(segment)] = number
         of_vni = layout.value(0, number, layout.PERMANENT)
         self._maps.table.set(layout.key_of_vni(segment.vni), of_vni)
 
     def uncarry(self, segment: Segment) -> None:
-        """Forward for a segment no more; its rows are removed already."""
+        """Stop forwarding for a segment. The caller has removed its rows."""
         number = self._segments.of.get(segment.vni)
         if number is None:
             return
@@ -176,20 +184,20 @@ class KernelMirror:
         self._maps.table.remove(layout.key_of_vni(segment.vni))
         at = number * layout.SEGMENT_LENGTH
         layout.SEGMENT.pack_into(self._maps.segments, at, 0, 0, 0, 0, 0)
-        del self._told[segment.vni]
+        del self._counted[segment.vni]
         self._segments.give_back(number)
 
     def _vlan_at(self, segment: Segment) -> int:
         return segment.port * layout.VLANS_A_PORT + (segment.vlan or 0)
 
     def count(self, segment: Segment) -> None:
-        """Add to a segment's counters what the kernel forwarded since the last time."""
+        """Add what the program forwarded since the last call to a segment's counters."""
         number = self._segments.of.get(segment.vni)
         if number is None:
             return
         at = number * layout.SEGMENT_LENGTH + layout.SEGMENT_COUNTERS_AT
         now = layout.SEGMENT_COUNTERS.unpack_from(self._maps.segments, at)
-        before, self._told[segment.vni] = self._told[segment.vni], now
+        before, self._counted[segment.vni] = self._counted[segment.vni], now
         ways = (segment.counters.encapsulated, segment.counters.decapsulated)
         for way, first in zip(ways, (0, 2), strict=True):
             way[UNICAST] += now[first] - before[first]
@@ -197,5 +205,5 @@ class KernelMirror:
             way[UNICAST + 1] += now[first + 1] - before[first + 1]
 
     def pause(self, paused: bool) -> None:
-        """Let everything come to the core, as long as someone watches its decisions."""
+        """Send every packet to the core, which reports its decisions, or forward again."""
         layout.PAUSED.pack_into(self._maps.config, layout.PAUSED_AT, paused)

@@ -1,4 +1,4 @@
-"""What the fast path asks of network interfaces: netlink, addresses."""
+"""Queries about network interfaces: their addresses, and the other end of a veth (netlink)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_LINK_NETNSID = 18, 1, 37
 
 
 def network_of(interface: str, local: str) -> IPv4Network | IPv6Network:
-    """The network of an interface's address: whom it reaches without a router."""
+    """The network of an interface's address: the hosts that it reaches without a router.
+
+    OSError if the interface has no such address.
+    """
     if is_ipv6(local):
         return _network_of_ipv6(interface, IPv6Address(local))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
@@ -35,7 +38,10 @@ def network_of(interface: str, local: str) -> IPv4Network | IPv6Network:
 
 
 def _network_of_ipv6(interface: str, local: IPv6Address) -> IPv6Network:
-    """From /proc/net/if_inet6: address, index, prefix length, scope and flags, all hexadecimal."""
+    """From /proc/net/if_inet6: address, index, prefix length, scope, flags (hexadecimal), name.
+
+    The address itself (/128) if the file does not list it.
+    """
     for line in _ADDRESSES.read_text().splitlines():
         address, _, length, _, _, name = line.split()
         if name == interface and bytes.fromhex(address) == local.packed:

@@ -1,9 +1,9 @@
-"""Read the outer headers of a packet that the fast path left to the agent. Pure.
+"""Read the outer headers of a packet that the fast path left to the agent. No I/O.
 
-The kernel program has checked lengths, header checksum, protocol, port and that it is no fragment
-(`is_vxlan` in vxlan.bpf.c); what is left is the UDP checksum (RFC 7348 section 5: if it is not
-zero it must be right), and whom the packet is for. A packet too short for its headers, which the
-kernel does not leave to the agent, is dropped here all the same.
+The eBPF program has checked the lengths, the header checksum, the protocol, the port, and that the
+packet is no fragment (`is_vxlan` in vxlan.bpf.c). This module checks the UDP checksum (RFC 7348
+section 5: it must be correct if it is not zero) and whether a group was joined. A packet too short
+for its headers is dropped; the program does not send such packets to the agent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PROTOCOL_UDP = 17
 
 
 def datagram(packet: bytes, joined: Container[str]) -> Datagram | DropReason | None:
-    """The datagram in an Ethernet frame; None where it is for a group that was not joined."""
+    """The datagram in an Ethernet frame; None if it is for a group that was not joined."""
     if len(packet) < _SHORTEST:
         return DropReason.SHORT_HEADER
     if packet[HEADER_LENGTH] >> 4 == _VERSION_6:
@@ -47,6 +47,6 @@ def datagram(packet: bytes, joined: Container[str]) -> Datagram | DropReason | N
 
 
 def _checksum_right(packet: bytes, addresses: int, udp: int) -> bool:
-    """RFC 768 and RFC 8200: the sum over pseudo-header and datagram is all ones."""
+    """RFC 768, RFC 8200 section 8.1: the sum over pseudo-header and datagram is all ones."""
     pseudo = _PROTOCOL_UDP + len(packet) - udp
     return (pseudo + ones_sum(packet[addresses:])) % 0xFFFF == 0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What comes before a frame on an IPv4 underlay. Included once, or outer6.h is. */
+/* The outer headers on an IPv4 underlay. Either this file or outer6.h is included. */
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -17,7 +17,7 @@ struct outer {
 	struct udphdr udp;
 	__be32 flags;
 	__be32 vni;
-	struct ethhdr inner; /* copied where room is made behind it, not before it */
+	struct ethhdr inner; /* written only if bpf_skb_adjust_room() made the room, see encapsulate() */
 } __attribute__((packed));
 
 static __always_inline __u16 folded(__u32 sum)
@@ -37,8 +37,9 @@ static __always_inline __u16 ip_sum(const struct iphdr *ip)
 	return folded(sum);
 }
 
-/* The IP header before `length` bytes of UDP header and data. By way of `outer`, which is packed:
- * the verifier wants its fields, which lie at odd places of the stack, written as such. */
+/* Write the IP header before `length` bytes of UDP header and data. It is accessed through `outer`,
+ * which is packed: on the stack the IP header is at an offset that is no multiple of four, and the
+ * verifier accepts only aligned stack accesses. For a packed structure clang writes bytes. */
 static __always_inline void fill_ip(struct outer *outer, const struct address *remote, __u8 octet,
 				    __u8 hops, __u32 length)
 {
@@ -75,7 +76,7 @@ static __always_inline int is_to_group(const struct outer *outer)
 	return (outer->ip.daddr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
 }
 
-/* RFC 1812 section 5.3.7: no host sends from here; the kernel drops it. */
+/* RFC 1812 section 5.3.7: an invalid source address; the kernel drops the packet. */
 static __always_inline int is_martian(__be32 address)
 {
 	__u8 first = bpf_ntohl(address) >> 24;
@@ -83,7 +84,7 @@ static __always_inline int is_martian(__be32 address)
 	return first == 0 || first == 127 || first >= 224;
 }
 
-/* Whether a packet of `length` bytes is one whole UDP datagram with a sound IP header. */
+/* Whether a packet of `length` bytes is one whole UDP datagram with a valid IP header. */
 static __always_inline int is_udp(const struct outer *outer, __u32 length)
 {
 	const struct iphdr *ip = &outer->ip;

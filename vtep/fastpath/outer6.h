@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What comes before a frame on an IPv6 underlay. Included once, or outer4.h is. */
+/* The outer headers on an IPv6 underlay. Either this file or outer4.h is included. */
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ipv6.h>
@@ -16,11 +16,12 @@ struct outer {
 	struct udphdr udp;
 	__be32 flags;
 	__be32 vni;
-	struct ethhdr inner; /* copied where room is made behind it, not before it */
+	struct ethhdr inner; /* written only if bpf_skb_adjust_room() made the room, see encapsulate() */
 } __attribute__((packed));
 
-/* The IP header before `length` bytes of UDP header and data. By way of `outer`, which is packed:
- * the verifier wants its fields, which lie at odd places of the stack, written as such. */
+/* Write the IP header before `length` bytes of UDP header and data. It is accessed through `outer`,
+ * which is packed: on the stack the IP header is at an offset that is no multiple of four, and the
+ * verifier accepts only aligned stack accesses. For a packed structure clang writes bytes. */
 static __always_inline void fill_ip(struct outer *outer, const struct address *remote, __u8 octet,
 				    __u8 hops, __u32 length)
 {
@@ -62,7 +63,8 @@ static __always_inline int is_to_group(const struct outer *outer)
 	return outer->ip.daddr.in6_u.u6_addr8[0] == 0xff;
 }
 
-/* Groups, and what begins with 64 zeros (unspecified, loopback, mapped IPv4): for the kernel. */
+/* Source addresses that are left to the kernel to judge: multicast, and those that begin with 64
+ * zero bits, which are the unspecified address, loopback and IPv4-mapped addresses (RFC 4291). */
 static __always_inline int is_martian(const struct in6_addr *address)
 {
 	const __be32 *word = address->in6_u.u6_addr32;

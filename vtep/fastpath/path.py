@@ -1,7 +1,7 @@
-"""The fast path of one agent: program loaded, maps shared, TAPs open, programs attached.
+"""The fast path of one agent: load the programs, share the maps, open the TAPs, attach.
 
-When the agent dies the programs stay attached and forward on by what was learned; the next agent
-attaches its own, with empty maps, in their place. In the end all is detached.
+If the agent is killed the programs stay attached and forward by the rows that were learned. The
+next agent replaces them by its own, with empty maps. An agent that ends normally detaches them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Datagram, Underlay
 from vtep.wire import LARGEST_PACKET, is_ipv6, overhead
 
-OBJECTS = {  # by whether the underlay is IPv6
+OBJECTS = {  # key: whether the underlay is IPv6
     six: Path(__file__).with_name(f"vxlan{6 if six else 4}.bpf.o") for six in (False, True)
 }
 LARGEST_TABLE = 1 << 22  # slots; 64 MiB
@@ -33,12 +33,12 @@ _LEAST_SEGMENTS = 256
 
 
 class FastPath:
-    """What an agent has beside its sockets, where the kernel forwards."""
+    """The eBPF programs of one agent, their maps, and a TAP for each port and the underlay."""
 
     def __init__(
         self, config: Config, options: Options, underlay: Underlay, ports: list[PacketPort]
     ) -> None:
-        """Load and prepare everything; OSError if the machine forbids it. Attached by `attach`."""
+        """Load the programs and fill the maps, without attaching; OSError says what failed."""
         self._underlay = underlay
         self._offload = config.underlay.offload
         self._indices = [port.index for port in ports]
@@ -97,7 +97,7 @@ class FastPath:
             layout.PORT.pack_into(ports, at, index, number * layout.VLANS_A_PORT, tap.tap.index)
 
     def attach(self) -> None:
-        """Let the kernel forward; OSError if it will not."""
+        """Attach the programs, which start to forward; OSError if the kernel refuses."""
         if not self._offload:
             self._underlay.without_send_offloads()
         for index in self._indices:
@@ -105,25 +105,25 @@ class FastPath:
         self._program.attach("from_underlay", self._underlay.index)
 
     def receive(self) -> Iterator[Datagram | DropReason]:
-        """The datagrams that the kernel left to the agent, up to a batch of them."""
+        """Read the datagrams that the program left to the agent, up to a batch of them."""
         for packet in self.misses.read():
             found = outer.datagram(packet, self._underlay.joined)
             if found is not None:
                 yield found
 
     def overrun(self) -> tuple[int, int]:
-        """Packets of the underlay and frames of ports lost unread, since the last call."""
+        """Underlay packets and port frames lost in full queues since the last call."""
         return self.misses.overrun(), sum(port.tap.overrun() for port in self.ports)
 
     def close(self) -> None:
-        """Detach, and take everything away."""
+        """Detach the programs and remove the TAPs."""
         self._program.close()
         for tap in self._taps:
             tap.close()
 
 
 def _sizes(config: Config, interfaces: list[int]) -> dict[str, int]:
-    """Entries of each map: rows at most half full as far as that is sensible."""
+    """The entries of each map. The table of rows is at most half full, up to LARGEST_TABLE."""
     segments = min(layout.OF_VNI, max(_LEAST_SEGMENTS, 2 * len(config.segments)))
     slots = min(LARGEST_TABLE, 2 * (config.limit + segments))
     return {

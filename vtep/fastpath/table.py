@@ -1,10 +1,10 @@
-"""The table of MACs in memory that the kernel reads: two-choice hashing into buckets of four.
+"""The table of MACs in memory that the eBPF program reads: two-choice hashing, buckets of four.
 
-Pure: a memoryview of 64-bit words, shared or not. A key has two buckets and lies in either. A word
-is written in one store: the kernel sees a row before or after a change, never a mixture; a new row
-gets its value first and its key last. There are no deletions to clean up and nothing ever moves,
-so a look-up costs at most eight comparisons at any size. Where both buckets are full the row is
-not taken, and the agent goes on forwarding by itself.
+This module does no I/O; it works on a memoryview of 64-bit words. A key has two buckets and is in
+one of them. Each word is written in one store, so the program reads a row as it was before or after
+a change, never a mixture; a new row gets its value first and its key last. Rows never move, and a
+removed row leaves no marker behind, so a look-up takes at most eight comparisons at any size. If
+both buckets are full the row is not entered, and the agent forwards for that MAC.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _BUCKET = SLOTS * SLOT_WORDS
 
 
 class Table:
-    """Keys and values of 64 bits; key 0 is a free slot."""
+    """Keys and values have 64 bits; key 0 marks a free slot."""
 
     def __init__(self, words: memoryview, multipliers: tuple[int, int]) -> None:
-        """words: of format "Q", a power of two of buckets, zeroed; multipliers: odd, secret."""
+        """words: format "Q", zeroed, a power of two of buckets; multipliers: odd and secret."""
         buckets = len(words) // _BUCKET
         self._words = words
         self.multipliers = multipliers
@@ -27,12 +27,12 @@ class Table:
         self.rows = 0
 
     def _buckets(self, key: int) -> tuple[int, int]:
-        """Where the two buckets of a key begin."""
+        """The indices of the first words of a key's two buckets."""
         one, two = self.multipliers
         return self._bucket(key, one), self._bucket(key, two)
 
     def _bucket(self, key: int, multiplier: int) -> int:
-        """Multiply, fold, multiply: MACs that are counted up spread as well as any."""
+        """Multiply, fold, multiply. The second multiplication spreads consecutive MACs, too."""
         mixed = key * multiplier & _WORD
         mixed = (mixed ^ mixed >> 32) * multiplier & _WORD
         return (mixed >> self.shift) * _BUCKET
@@ -51,7 +51,7 @@ class Table:
         return None if at < 0 else self._words[at + 1]
 
     def set(self, key: int, value: int) -> bool:
-        """Enter a row, or change it; False if there is no room."""
+        """Enter or change a row. Returns False if there is no room."""
         at = self._find(key)
         if at < 0:
             at = self._free_slot(key)
@@ -74,7 +74,7 @@ class Table:
         return best
 
     def remove(self, key: int) -> int | None:
-        """Take a row out; its value, or None if there was none."""
+        """Remove a row and return its value; None if there was no such row."""
         at = self._find(key)
         if at < 0:
             return None

@@ -1,7 +1,8 @@
-"""A TAP: the way of a frame from the fast path to the agent.
+"""A TAP interface: the fast path redirects a frame to it, and the agent reads the frame from it.
 
-Opened without offloads, so the kernel finishes checksums and cuts super-frames before it hands
-them over. Nothing but the fast path sends into it: IPv6 and ARP are off.
+It is opened without IFF_VNET_HDR and offloads, so the kernel completes checksums and segments
+super-frames before it hands them to the agent. IPv6 and ARP are off, so that the kernel itself
+sends nothing on it.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _LONGEST_READ = 1 << 16
 _COUNTERS = Path("/proc/self/net/dev")
 _VLAN_MASK = 0x0FFF
 _TAGGED_LENGTH = 18
-_DROPPED_COLUMN = 11  # of the counters: receive has eight, then packets, errors, dropped
+_DROPPED_COLUMN = 11  # after 8 receive counters and transmitted bytes, packets and errors
 
 
 class Tap:
-    """One TAP, which goes when it is closed or its process ends."""
+    """One TAP interface. The kernel removes it when it is closed or its process ends."""
 
     def __init__(self) -> None:
-        """Make it; OSError if the machine forbids it."""
+        """Create the interface; OSError if /dev/net/tun cannot be opened or refuses it."""
         self._fd = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             request = _FLAGS.pack(b"vxtap%d", _IFF_TAP | _IFF_NO_PI)
@@ -67,19 +68,19 @@ class Tap:
         return self._fd
 
     def read(self) -> Iterator[bytes]:
-        """The frames that wait, each whole, up to a batch of them."""
+        """Read the waiting frames, up to a batch of them."""
         for _ in range(BATCH):
             try:
                 yield os.read(self._fd, _LONGEST_READ)
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno == errno.EBADFD:  # someone took the interface down or away
+                if error.errno == errno.EBADFD:  # the interface was set down or removed
                     return
                 raise
 
     def overrun(self) -> int:
-        """How many frames found the queue full, since the last call."""
+        """How many frames were lost since the last call because the queue was full."""
         for line in _COUNTERS.read_text().splitlines():
             name, _, counters = line.partition(":")
             if name.strip() == self.name:
@@ -89,7 +90,7 @@ class Tap:
         return 0
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the interface."""
         os.close(self._fd)
 
 
@@ -104,7 +105,11 @@ class PortTap:
         return self.tap.fileno()
 
     def read(self) -> Iterator[Frame | DropReason]:
-        """The frames that wait; the kernel has put a tag, which it keeps apart, back in."""
+        """Read the waiting frames with their VLAN.
+
+        The kernel keeps a VLAN tag in the metadata of a packet and inserts it again before a TAP is
+        read, so it is removed here.
+        """
         for frame in self.tap.read():
             if is_tagged(frame) and len(frame) >= _TAGGED_LENGTH:
                 vlan = int.from_bytes(frame[14:16], "big") & _VLAN_MASK

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The fast path: known unicast between a port and the underlay, without leaving the kernel.
+/* The fast path: forward known unicast between a port and the underlay inside the kernel.
  *
- * It decides nothing. The agent's core decides, and writes what it decided into these maps; a
- * frame that the maps do not fully answer goes to the agent through a TAP, and so does all that is
- * odd: floods, unknown or moved MACs, tags inside, reserved bits, checksums, what does not fit.
- * What is dropped is dropped by the agent, under its name: this file never drops.
+ * The agent's core decides where frames go and writes its decisions into the maps; this program
+ * only carries them out. A frame goes to the agent, through a TAP interface, if the maps have no
+ * answer for it or if it is unusual: floods, unknown or moved MACs, inner VLAN tags, reserved bits,
+ * UDP checksums, frames that are too big. The program never drops a packet, so that every drop is
+ * counted by the agent, with its reason.
  *
- *   from_port      tc ingress of a port: encapsulate, and out by the underlay interface
- *   from_underlay  tc ingress of the underlay interface: check, decapsulate, and out by the port
+ *   from_port      on tc ingress of a port: encapsulate, send on the underlay interface
+ *   from_underlay  on tc ingress of the underlay interface: check, decapsulate, send on the port
  *
- * Super-frames and partial checksums pass whole. Compiled once for each family of the underlay.
+ * Super-frames (GSO) and unfinished checksums (CHECKSUM_PARTIAL) are forwarded as they are.
+ * Compiled once for each family of the underlay.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -36,6 +38,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* -- from a port into the tunnel */
 
+/* Bytes before the inner frame. `struct outer` ends with a copy of the inner Ethernet header. */
 #define OVERHEAD (sizeof(struct outer) - sizeof(struct ethhdr))
 
 static __always_inline void fill(struct outer *outer, struct inner *inner,
@@ -59,9 +62,17 @@ static __always_inline void fill(struct outer *outer, struct inner *inner,
 	(BPF_F_ADJ_ROOM_FIXED_GSO | ENCAP_L3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | \
 	 BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethhdr)))
 
-/* Two ways to make room. Before the frame leaves no trace in the packet, so a VM may route it into
- * a tunnel again, but the kernel then takes the outer packet for one of the inner protocol. Behind
- * the Ethernet header tells the kernel of the tunnel, which super-frames need. */
+/* Make room for the outer headers and write them. There are two ways:
+ *
+ * bpf_skb_change_head() puts the room before the frame and does not mark the packet as encapsulated,
+ * so the kernel can encapsulate it again if a VM is itself a tunnel endpoint. But skb->protocol
+ * stays that of the inner frame, so the families must be equal, and a super-frame could not be
+ * segmented, because the kernel would not know of the inner headers.
+ *
+ * bpf_skb_adjust_room() puts the room behind the Ethernet header, sets skb->protocol, the inner
+ * header offsets and the GSO type of a UDP tunnel. The kernel refuses it (-EALREADY) for a packet
+ * that is already marked as encapsulated. The Ethernet header that was moved to the front becomes
+ * the outer one, so the inner one is written again behind the VXLAN header. */
 static __always_inline int encapsulate(struct __sk_buff *skb, struct outer *outer, __u16 type)
 {
 	if (type == OUTER_TYPE && !skb->gso_size) {
@@ -74,7 +85,7 @@ static __always_inline int encapsulate(struct __sk_buff *skb, struct outer *oute
 	return bpf_skb_store_bytes(skb, 0, outer, sizeof(*outer), 0);
 }
 
-/* The segment of a frame: of its VLAN of its port. 0 is none: segments count from 1. */
+/* The number of the segment of a frame, by its port and its VLAN; 0 if there is none. */
 static __always_inline __u32 segment_of(struct __sk_buff *skb, struct port *port)
 {
 	__u32 vlan = 0;
@@ -82,7 +93,7 @@ static __always_inline __u32 segment_of(struct __sk_buff *skb, struct port *port
 
 	if (skb->vlan_present) {
 		vlan = skb->vlan_tci & 0xfff;
-		if (!vlan)
+		if (!vlan) /* a priority tag (IEEE 802.1Q); the agent removes it */
 			return 0;
 	}
 	vlan += port->first_vlan;
@@ -98,8 +109,9 @@ static __always_inline struct port *port_of(__u32 interface)
 	return port && port->interface == interface ? port : NULL;
 }
 
-/* The packet with the headers of the frame in it, which begins at `offset`, at hand. Not a byte more
- * is asked for than needed: payload lies elsewhere, and fetching it costs a copy. */
+/* Make the headers of the frame that begins at `offset` readable, and return the packet's start.
+ * Only the linear part of an skb can be read directly. bpf_skb_pull_data() copies bytes into it from
+ * the page fragments, which hold the payload, so no more bytes than needed are requested. */
 static __always_inline void *pulled(struct __sk_buff *skb, __u32 offset)
 {
 	__u32 need = offset + sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct tcphdr);
@@ -116,7 +128,8 @@ static __always_inline void *pulled(struct __sk_buff *skb, __u32 offset)
 	return (void *)(long)skb->data;
 }
 
-/* Out by the underlay; the kernel resolves the neighbour, and routes where it must. */
+/* Send on the underlay interface. The kernel resolves the next hop's MAC address. Without a next
+ * hop from us it looks the destination up in the routing table. */
 static __always_inline int to_remote(const struct remote *remote)
 {
 	struct bpf_redir_neigh next = neighbour(&remote->address);
@@ -166,7 +179,7 @@ int from_port(struct __sk_buff *skb)
 	tci = skb->vlan_present ? skb->vlan_tci : 0;
 	if (tci && bpf_skb_vlan_pop(skb))
 		goto agent;
-	if (encapsulate(skb, &outer, inner.type)) { /* it came out of a tunnel, see there */
+	if (encapsulate(skb, &outer, inner.type)) { /* already encapsulated: the agent can do it */
 		if (tci)
 			bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), tci);
 		goto agent;
@@ -180,8 +193,8 @@ agent:
 
 /* -- from the tunnel to a port */
 
-/* Whether a received packet is whole VXLAN to here; what is not goes up the kernel's own stack,
- * which puts fragments together and drops what is broken. */
+/* Whether a packet is a whole and valid VXLAN datagram for this host or for a group. Any other
+ * packet is left to the kernel's IP stack, which reassembles fragments and drops broken packets. */
 static __always_inline int is_vxlan(struct __sk_buff *skb, struct outer *outer, void *end)
 {
 	if ((void *)(&outer->udp + 1) > end || outer->eth.h_proto != bpf_htons(OUTER_TYPE))
@@ -193,7 +206,9 @@ static __always_inline int is_vxlan(struct __sk_buff *skb, struct outer *outer, 
 	return is_to_local(outer) ? skb->pkt_type == PACKET_HOST : is_to_group(outer);
 }
 
-/* RFC 6040 section 4.2: 0 leaves the inner packet alone, 1 marks it CE, -1 is for the agent. */
+/* RFC 6040 section 4.2: 0: leave the inner packet unchanged, 1: mark it CE, -1: to the agent.
+ * bpf_skb_ecn_set_ce() looks at skb->protocol, which is the outer family's ethertype, so this
+ * program can only mark inner packets of that family. */
 static __always_inline int mark(struct inner *inner, __u8 octet)
 {
 	__u8 outside = octet & ECN, inside = inner->octet & ECN;
@@ -201,14 +216,15 @@ static __always_inline int mark(struct inner *inner, __u8 octet)
 	if (outside == CE && inside != CE) {
 		if (inside && inner->type == OUTER_TYPE)
 			return 1;
-		return -1; /* to be dropped, or marked in the other family */
+		return -1; /* not ECN-capable: to be dropped; or of the other family */
 	}
 	return outside == ECT_1 && inside == ECT_0 ? -1 : 0;
 }
 
-/* Whether a frame may go straight into the namespace behind the port, which saves a queue. The
- * kernel then does not look at the Ethernet header again: it must be of the outer's ethertype, and
- * for a station that is there. */
+/* Whether bpf_redirect_peer() may deliver the frame: it moves the packet to the other end of the
+ * veth at once, without a receive queue. It does not call eth_type_trans() again, so skb->protocol
+ * and skb->pkt_type stay those of the outer packet. They are right if both families are equal and the
+ * destination is a station behind the port. */
 static __always_inline int may_skip(struct segment *segment, struct inner *inner, __u64 key, __u32 now)
 {
 	struct slot copy;
@@ -258,7 +274,12 @@ int from_underlay(struct __sk_buff *skb)
 	if (largest > segment->largest_frame)
 		goto agent;
 	slot = row_of(key_of(outer->inner.h_source, number), now, &source);
-	hop = slot ? source.remote : 0;
+	/* Do not fold this test into the one of `hop`. With `hop = slot ? source.remote : 0` and
+	 * `if (!hop) goto agent`, `slot` cannot be NULL in renew(), but the verifiers of Linux 6.1 and
+	 * 6.12 do not relate the two registers and reject the program. */
+	if (!slot)
+		goto agent;
+	hop = source.remote;
 	remote = bpf_map_lookup_elem(&remotes, &hop);
 	if (!hop || !remote || !is_from(outer, &remote->address))
 		goto agent;

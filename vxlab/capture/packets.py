@@ -1,23 +1,16 @@
-"""Taps on a lab's links: AF_PACKET sockets opened in nodes' namespaces, read from outside.
+"""Captures on network interfaces: AF_PACKET sockets, read without blocking.
 
-A tap sees each packet as it is on the wire: the 802.1Q tag that the kernel keeps beside the bytes
-is put back. Packets queue in the socket, so nothing is missed between opening and reading.
+A capture sees each packet as it is on the wire: the 802.1Q tag that the kernel keeps beside the
+bytes is put back. Packets queue in the socket, so none is missed between opening and reading.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from vxlab.errors import UsageError
-from vxlab.lab.enter import become_observer, enter_network
-from vxlab.lab.handle import Lab
-from vxlab.system.namespaces import CLONE_NEWNET, setns
 
 ETH_P_ALL = 3
 _SOL_PACKET = 263
@@ -29,7 +22,6 @@ _AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 _TIMESPEC = struct.Struct("=qq")
 _RECEIVE_BUFFER = 16 << 20
 _LARGEST = 1 << 17
-_AGENTS_TAP = "vxtap"  # the beginning of the names that vtep.fastpath.tap gives
 
 INBOUND, OUTBOUND = 1, 2  # as in pcapng's direction flag
 
@@ -92,42 +84,6 @@ def _with_tag(data: bytes, auxdata: bytes) -> bytes:
         return data
     ethertype = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
     return data[:12] + struct.pack("!HH", ethertype, tci) + data[12:]
-
-
-def _interfaces(node: str, kind: str) -> list[str]:
-    """A node's interfaces that may be captured, from inside its namespace."""
-    names = [name for _, name in socket.if_nameindex() if name != "lo"]
-    if kind in ("bridge", "switch"):
-        names = [name for name in names if name.startswith(f"{node}-eth")]
-    return sorted(names)
-
-
-def _links(interfaces: list[str]) -> list[str]:
-    """Those on which packets travel; an agent's TAPs show a second time what its links showed."""
-    return [name for name in interfaces if not name.startswith(_AGENTS_TAP)]
-
-
-def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
-    """Open taps on (node, interface) pairs; interface None means all of the node's links.
-
-    This process takes the lab's rights for good: a lab of an ordinary user has a user namespace,
-    and from there no way leads back to the network namespace this process had.
-    """
-    init = lab.init
-    rows = [(lab.node(node), interface) for node, interface in targets]
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    become_observer(lab.directory, init)
-    taps = []
-    for row, interface in rows:
-        enter_network(lab.directory, init, row["name"], row["kind"])
-        there = _interfaces(row["name"], row["kind"])
-        if interface is not None and interface not in there:
-            raise UsageError(f"{row['name']}:{interface}: allowed: {', '.join(there)}")
-        taps += [Tap(row["name"], name) for name in ([interface] if interface else _links(there))]
-    with contextlib.suppress(PermissionError):
-        setns(home, CLONE_NEWNET)
-    os.close(home)
-    return taps
 
 
 def follow(taps: list[Tap], timeout_s: float | None = None) -> Iterator[Sighting]:

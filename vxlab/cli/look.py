@@ -131,6 +131,9 @@ def doctor(json_: bool) -> None:
     else:
         rows = [(check.name, _verdict(check), check.detail, check.cure) for check in checks]
         table(["what", "is", "detail", "cure"], rows)
+        for check in checks:
+            for line in check.lines:
+                click.echo(f"{check.name}: {line}")
     sys.exit(any(check.needed and not check.ok for check in checks))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import time
 from typing import Any
@@ -14,11 +12,12 @@ import click
 from vxlab.console import Progress, as_json, table
 from vxlab.control import rpc
 from vxlab.errors import LabError, UsageError
-from vxlab.lab.bringup import bring_up
+from vxlab.lab.bringup import bring_up, ended_by_signals, stay
 from vxlab.lab.enter import execute
 from vxlab.lab.handle import Lab, find, labs
 from vxlab.topology import registry
 from vxlab.topology.options import COMMON
+from vxlab.topology.overlay import OverlayTopo
 
 json_option = click.option("--json", "json_", is_flag=True, help="One JSON document on stdout.")
 lab_option = click.option("--lab", metavar="LAB", help="Which lab, where several run.")
@@ -114,9 +113,19 @@ def up(topology: str, name: str | None, detach: bool, settings: tuple[str, ...])
     options = parse_settings(settings)
     topo = registry.build(topology, options)
     name = name or os.path.basename(topology).removesuffix(".py")
+    mode = "detached" if detach else "interactive"
+    with ended_by_signals():
+        lab, keeper = _bring_up_and_announce(topology, topo, options, name, mode)
+        if not detach:
+            sys.stdout.flush()
+            stay(lab, keeper)
+
+
+def _bring_up_and_announce(
+    topology: str, topo: OverlayTopo, options: dict[str, str], name: str, mode: str
+) -> tuple[Lab, int]:
     progress = Progress(f"{name}:")
     started = time.monotonic()
-    mode = "detached" if detach else "interactive"
     try:
         lab, keeper = bring_up(topology, topo, options, name, mode, progress)
     finally:
@@ -124,17 +133,7 @@ def up(topology: str, name: str | None, detach: bool, settings: tuple[str, ...])
     took = time.monotonic() - started
     count = len(lab.hypervisors())
     print(f"lab {lab.name} is READY: {count} hypervisors, {len(lab.nodes('vm'))} VMs, {took:.1f} s")
-    if not detach:
-        _stay(lab, keeper)
-
-
-def _stay(lab: Lab, keeper: int) -> None:
-    """Leave the terminal to the Mininet CLI; when it ends the lab goes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout.flush()
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(keeper, 0)
-    lab.directory.remove()
+    return lab, keeper
 
 
 @click.command()

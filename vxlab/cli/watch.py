@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
-from vxlab.capture.packets import Sighting, follow, open_taps
+from vxlab.capture.packets import Sighting, follow
 from vxlab.cli.manage import find_alive, lab_option, parse_settings, set_option
 from vxlab.control import rpc
 from vxlab.errors import LabError
+from vxlab.lab.captures import open_taps
 from vxlab.lab.handle import Lab
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vxlab.capture.packets import Tap, open_taps
+from vxlab.capture.packets import Tap
 from vxlab.errors import UsageError
+from vxlab.lab.captures import open_taps
 from vxlab.lab.handle import Lab
 from vxlab.topology.families import family_of
+from vxlab.topology.names import nic, trunk_name
 
 Row = dict[str, Any]
 
@@ -78,8 +80,8 @@ def choose(lab: Lab) -> Cast:
 
 def tap(lab: Lab, cast: Cast) -> list[Tap]:
     """Taps on all underlay links, the asker's trunk, and the NICs of the VNI's VMs."""
-    trunk = f"{cast.sender['name']}-trunk"
+    trunk = trunk_name(cast.sender["name"])
     targets: list[tuple[str, str | None]] = [(cast.sender["name"], trunk)]
-    targets += [(row["name"], f"{row['name']}-eth0") for row in lab.nodes("hypervisor")]
-    targets += [(row["name"], f"{row['name']}-eth0") for row in cast.vms]
+    targets += [(row["name"], nic(row["name"])) for row in lab.nodes("hypervisor")]
+    targets += [(row["name"], nic(row["name"])) for row in cast.vms]
     return open_taps(lab, targets)

@@ -15,6 +15,7 @@ from vxlab.control import rpc
 from vxlab.demo.cast import Cast
 from vxlab.lab.groups import snooped_by_group
 from vxlab.lab.handle import Lab
+from vxlab.topology.names import nic
 from vxlab.waiting import await_condition
 
 WHO_HAS, IS_AT = 1, 2  # ARP operations, RFC 826
@@ -73,9 +74,7 @@ class Stage:
     def vxlan(self, hypervisor: str, direction: int | None = None) -> list[Encapsulated]:
         """The VXLAN packets on a hypervisor's underlay link, in one direction or both."""
         found = (
-            encapsulated(s)
-            for s in self.on(f"{hypervisor}-eth0")
-            if direction in (None, s.direction)
+            encapsulated(s) for s in self.on(nic(hypervisor)) if direction in (None, s.direction)
         )
         return [packet for packet in found if packet is not None]
 

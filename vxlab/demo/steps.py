@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from vxlab.capture.decode import frame_line
 from vxlab.capture.packets import INBOUND, OUTBOUND
 from vxlab.demo.stage import IS_AT, WHO_HAS, Stage, vlan_of
+from vxlab.topology.names import nic, trunk_name
 
 
 class Untrue(Exception):
@@ -57,16 +58,16 @@ def broadcast(stage: Stage) -> Iterator[str]:
     """The asker's ARP request reaches its VTEP on the VLAN of the VNI."""
     cast = stage.cast
     asker, hypervisor = cast.asker, cast.sender["name"]
-    sent = stage.arp_frames(f"{asker['name']}-eth0", WHO_HAS, OUTBOUND)
+    sent = stage.arp_frames(nic(asker["name"]), WHO_HAS, OUTBOUND)
     hold(len(sent) == 1, f"{asker['name']} sent {len(sent)} ARP requests, not 1")
     yield f"{asker['name']} sends {sent[0].src} -> {sent[0].dst}: {frame_line(sent[0])}"
-    tagged = stage.arp_frames(f"{hypervisor}-trunk", WHO_HAS, INBOUND)
+    tagged = stage.arp_frames(trunk_name(hypervisor), WHO_HAS, INBOUND)
     vlans = [vlan_of(frame) for frame in tagged]
     hold(
         vlans == [asker["vlan"]],
-        f"{hypervisor}-trunk carried it on VLANs {vlans}, not [{asker['vlan']}]",
+        f"{trunk_name(hypervisor)} carried it on VLANs {vlans}, not [{asker['vlan']}]",
     )
-    yield f"{hypervisor}-trunk carries it with 802.1Q tag {vlans[0]}, which is VNI {cast.vni}"
+    yield f"{trunk_name(hypervisor)} carries it with 802.1Q tag {vlans[0]}, which is VNI {cast.vni}"
 
 
 def one_packet(stage: Stage) -> Iterator[str]:
@@ -81,7 +82,7 @@ def one_packet(stage: Stage) -> Iterator[str]:
     hold(packet.destination == cast.group, f"it went to {packet.destination}, not to {cast.group}")
     hold(packet.source == cast.sender["underlay"], f"it came from {packet.source}")
     hold(packet.vni == cast.vni, f"it bears VNI {packet.vni}, not {cast.vni}")
-    yield f"one packet on {cast.sender['name']}-eth0, {len(packet.sighting.data)} bytes:"
+    yield f"one packet on {nic(cast.sender['name'])}, {len(packet.sighting.data)} bytes:"
     for name, value in packet.fields():
         yield f"  {name:<15}{value}"
 
@@ -94,7 +95,7 @@ def carried(stage: Stage) -> Iterator[str]:
         expected = int(row in reached and row != cast.sender)
         got = len(stage.arp_packets(row["name"], WHO_HAS, INBOUND))
         hold(got == expected, f"{row['name']} received {got} copies, not {expected}")
-        yield f"{row['name']}-eth0 received {got} {'copy' if got == 1 else 'copies'}"
+        yield f"{nic(row['name'])} received {got} {'copy' if got == 1 else 'copies'}"
         if got and row in cast.outsiders:
             yield from _kept_out(stage, row["name"])
 
@@ -123,7 +124,7 @@ def learned(stage: Stage) -> Iterator[str]:
     for vm in cast.vms:
         if vm is cast.asker:
             continue
-        got = len(stage.arp_frames(f"{vm['name']}-eth0", WHO_HAS, INBOUND))
+        got = len(stage.arp_frames(nic(vm["name"]), WHO_HAS, INBOUND))
         hold(got == 1, f"{vm['name']} received the request {got} times, not once")
         yield f"{vm['name']} received the ARP request, decapsulated"
 
@@ -131,7 +132,7 @@ def learned(stage: Stage) -> Iterator[str]:
 def _await_request(stage: Stage, vm: str) -> None:
     """The underlay is quiet, but an agent may still be at work."""
     missing = f"{vm} did not receive the request"
-    stage.await_seen(missing, lambda: bool(stage.arp_frames(f"{vm}-eth0", WHO_HAS, INBOUND)))
+    stage.await_seen(missing, lambda: bool(stage.arp_frames(nic(vm), WHO_HAS, INBOUND)))
 
 
 def answered(stage: Stage) -> Iterator[str]:
@@ -152,7 +153,7 @@ def answered(stage: Stage) -> Iterator[str]:
         hold(
             not other and not answers, f"{row['name']}'s link carried {len(other)} unicast packets"
         )
-        yield f"{row['name']}-eth0 carried nothing of it"
+        yield f"{nic(row['name'])} carried nothing of it"
 
 
 def returned(stage: Stage) -> Iterator[str]:
@@ -163,7 +164,7 @@ def returned(stage: Stage) -> Iterator[str]:
     remote = row["remote"] if row else None
     hold(remote == origin, f"{cast.sender['name']} has {mac} behind {remote}, not {origin}")
     yield f"{cast.sender['name']} learned ({mac}, VNI {cast.vni}) -> {remote}"
-    got = stage.arp_frames(f"{cast.asker['name']}-eth0", IS_AT, INBOUND)
+    got = stage.arp_frames(nic(cast.asker["name"]), IS_AT, INBOUND)
     hold(len(got) == 1, f"{cast.asker['name']} received {len(got)} answers, not 1")
     yield f"{cast.asker['name']} received: {frame_line(got[0])}"
 
@@ -181,13 +182,13 @@ def unicast_only(stage: Stage) -> Iterator[str]:
     grouped = [p for p in fresh if p.destination == cast.group]
     hold(len(fresh) >= 2 * count, f"only {len(fresh)} packets for {count} pings and their answers")
     hold(not grouped, f"{len(grouped)} packets went to {cast.group}")
-    yield f"{count} pings, {len(fresh)} packets on {cast.sender['name']}-eth0, all unicast"
+    yield f"{count} pings, {len(fresh)} packets on {nic(cast.sender['name'])}, all unicast"
     for name, (sent, received) in after.items():
         yield f"{name}: flood counters stand still at {sent} sent, {received} received"
     for row in cast.bystanders:
         late = stage.vxlan_since(mark, row["name"])
         hold(not late, f"{row['name']}'s link carried {len(late)} packets")
-        yield f"{row['name']}-eth0 carried nothing"
+        yield f"{nic(row['name'])} carried nothing"
 
 
 STEPS = (

@@ -1,22 +1,26 @@
-"""Bring a lab up from outside: check, claim, start the sandbox, follow its progress."""
+"""Bring a lab up from outside: check the machine, start the sandbox, follow its progress."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from vxlab.errors import LabError
-from vxlab.lab.handle import Lab, remember_init
-from vxlab.lab.runner import Life, Order
+from vxlab.lab.handle import Lab, how_it_ended, remember_init
+from vxlab.lab.runner import LabRunner, LabSpec
 from vxlab.system import sandbox
 from vxlab.system.directory import LabDirectory
 from vxlab.topology.overlay import OverlayTopo
+from vxlab.waiting import await_condition
 
 TOOLS = ("ovs-vsctl", "ovs-vswitchd", "ovsdb-server", "mnexec", "ip")
 _TUN = Path("/dev/net/tun")
@@ -25,19 +29,20 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def choose_datapath() -> str:
-    """Open vSwitch's datapath for a lab here: "kernel" where its module is there, else "user".
+    """Open vSwitch's datapath for a lab here: "kernel" if its module is loaded, else "user".
 
-    Root loads the module if it can; loaded, it serves user namespaces as well. LabError with the
-    cure where neither datapath can run.
+    Root loads the module if possible; once loaded, it works in user namespaces as well. LabError
+    with the command that helps, where neither datapath can run.
     """
     module = Path("/sys/module/openvswitch")
     if os.geteuid() == 0 and not module.is_dir():
-        subprocess.run(["modprobe", "-q", "openvswitch"], capture_output=True, check=False)
+        # Many machines lack the module or forbid loading it: that is no fault, so stay silent.
+        subprocess.run(["modprobe", "-q", "openvswitch"], stderr=subprocess.DEVNULL, check=False)
     if module.is_dir():
         return "kernel"
     if _tun_opens():
         return "user"
-    raise LabError(_tun_cure())
+    raise LabError(_tun_fix())
 
 
 def _tun_opens() -> bool:
@@ -48,12 +53,12 @@ def _tun_opens() -> bool:
     return True
 
 
-def _tun_cure() -> str:
+def _tun_fix() -> str:
     if not _TUN.exists():
-        return f"{_TUN}: missing; `sudo modprobe tun` makes it"
+        return f"{_TUN}: missing; `sudo modprobe tun` creates it"
     return (
-        f"{_TUN}: may not be opened by this user, and Open vSwitch's userspace datapath needs it; "
-        f"`sudo chmod 0666 {_TUN}` opens it, running as root works too"
+        f"{_TUN}: this user may not open it, and Open vSwitch's userspace datapath needs it; "
+        f"run `sudo chmod 0666 {_TUN}`, or run as root"
     )
 
 
@@ -76,43 +81,78 @@ def bring_up(
 ) -> tuple[Lab, int]:
     """Bring a lab up and return (it, the pid of its keeper) when it is READY.
 
-    mode: "detached" lives on by itself; "held" ends with this process; "interactive" runs the
-    Mininet CLI next, when the caller has called `leave_terminal`.
-    report: called with {"step", "number", "of"} as the work goes on.
+    mode: "detached" outlives this process; "held" ends with it; "interactive" ends with it, too,
+    and runs the Mininet CLI on this process's terminal, which this process then no longer uses.
+    report: called with {"step", "number", "of"} before each step.
     """
-    check_tools()
-    datapath = choose_datapath()
     directory = LabDirectory.named(name)
+    check_tools()
+    ovs_datapath = choose_datapath()
     lock = directory.claim()
     ours, theirs = socket.socketpair()
-    order = Order(directory, topology, topo, options, datapath, mode == "interactive")
-
-    log = None if order.interactive else directory.log("lab")
+    terminal = tuple(os.dup(place) for place in (0, 1, 2)) if mode == "interactive" else ()
+    spec = LabSpec(directory, topology, topo, options, ovs_datapath, terminal)
 
     def main() -> int:
         ours.close()
-        return Life(order, theirs).run()
+        return LabRunner(spec, theirs).run()
 
     try:
-        keeper, init = sandbox.start(main, directory.path, mode == "detached", log)
+        keeper, init = sandbox.start(main, directory.path, mode == "detached", directory.log("lab"))
     except LabError:
         directory.remove()
         raise
     finally:
-        os.close(lock)
+        for descriptor in (lock, *terminal):
+            os.close(descriptor)
         theirs.close()
     remember_init(directory, init)
     try:
-        _follow(ours, report)
+        _follow(ours, report, directory)
     except LabError:
-        _reap(keeper)  # the directory stays: its logs say why
+        _reap(keeper)  # the directory stays, for its logs
         raise
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, a closed terminal: nothing may stay
         Lab.at(directory).end()
         raise
     if mode == "interactive":
         ours.sendall(b"g")
     return Lab.at(directory), keeper
+
+
+def stay(lab: Lab, keeper: int) -> None:
+    """Leave the terminal to the Mininet CLI of an interactive lab; the lab ends with it.
+
+    keeper: as `bring_up` has returned it. However this function is left, nothing of the lab stays.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _reap(keeper)
+    finally:
+        lab.end()
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGHUP (the terminal was closed) and SIGTERM end this process by its `finally` clauses.
+
+    The exit status is 128 and the signal's number, as shells have it. A signal that is ignored,
+    as `nohup` does it, stays ignored.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the clauses
+        raise SystemExit(128 + number)
+
+    changed = {}
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            changed[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, previous in changed.items():
+            signal.signal(number, previous)
 
 
 def _messages(stream: socket.socket) -> Iterator[dict[str, Any]]:
@@ -121,19 +161,25 @@ def _messages(stream: socket.socket) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _follow(stream: socket.socket, report: Report) -> None:
-    """Pass on progress until the lab is ready; LabError with its words when it fails."""
+def _follow(stream: socket.socket, report: Report, directory: LabDirectory) -> None:
+    """Pass on progress until the lab is READY; LabError with the cause if it fails."""
+    step = "its first step"
     for message in _messages(stream):
         if "error" in message:
             raise LabError(message["error"])
         if message.get("ready"):
             return
+        step = f"the step '{message['step']}'"
         report(message)
-    raise LabError("the lab's first process ended before the lab was ready")
+    _await_end(directory)
+    raise LabError(f"lab {directory.name} ended during {step}: {how_it_ended(directory)}")
+
+
+def _await_end(directory: LabDirectory) -> None:
+    """Wait until the first process has ended, and with it noted how the main process ended."""
+    await_condition(lambda: "it is alive" if directory.alive() else None, "lab ends")
 
 
 def _reap(keeper: int) -> None:
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(keeper, 0)
-    except ChildProcessError:
-        return

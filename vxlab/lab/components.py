@@ -1,36 +1,25 @@
-"""The processes of a lab beside Mininet's own: agents, their fork server, the controller.
+"""The processes of a lab that are not Mininet's: agents, their fork server, the controller.
 
-Each has a log and a control socket in the lab's directory. Whether one lives is asked of its
-socket, never of a process list.
+Each has a log and a control socket in the lab's directory. Whether one is alive is asked of its
+socket; a list of processes would not show whether it answers.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 from vxlab.control import rpc
 from vxlab.errors import LabError
+from vxlab.nodes.controllers import CONTROLLER_PORT
+from vxlab.system import programs
 from vxlab.system.directory import LabDirectory
 from vxlab.vteps.kinds import VtepKind
 from vxlab.waiting import await_condition
 
-CONTROLLER_PORT = 6653
-CHECKOUT = Path(__file__).resolve().parents[2]
 
-
-def python() -> str:
-    """The Python of the project's own environment, also when plain `mn` runs the system's."""
-    path = CHECKOUT / ".venv" / "bin" / "python"
-    if not path.exists():
-        raise LabError(f"{path}: missing; `make setup` makes it")
-    return str(path)
-
-
-class Parts:
-    """Starts, stops and restarts the parts of one lab."""
+class Components:
+    """Starts, stops and restarts the components of one lab."""
 
     def __init__(self, directory: LabDirectory) -> None:
         self.directory = directory
@@ -38,32 +27,22 @@ class Parts:
         self._forkserver: subprocess.Popen[bytes] | None = None
         self._agents: dict[str, tuple[VtepKind, str]] = {}  # kind, and its network namespace
 
-    def _spawn(self, part: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one of our modules in a session of its own, its output in the part's log."""
-        return self._run(part, [python(), "-m", *arguments])
-
-    def _run(self, part: str, command: list[str]) -> subprocess.Popen[bytes]:
-        with self.directory.log(part).open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            )
+    def _spawn(self, component: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one of our modules, its output in the component's log."""
+        return programs.spawn(programs.module(module, *arguments), self.directory.log(component))
 
     def _waiting_for(
-        self, part: str, process: subprocess.Popen[bytes], up: Callable[[], bool]
+        self, component: str, process: subprocess.Popen[bytes], up: Callable[[], bool]
     ) -> Callable[[], str | None]:
         """A condition for await_condition that fails at once when the process has ended."""
 
         def unmet() -> str | None:
             if up():
                 return None
+            log = self.directory.log(component)
             if process.poll() is not None:
-                raise LabError(f"{part} ended: {last_line(self.directory.log(part))}")
-            return f"{part} does not answer yet (log: {self.directory.log(part)})"
+                raise LabError(f"{component} ended: {programs.last_line(log)} (log: {log})")
+            return f"{component} does not answer yet (log: {log})"
 
         return unmet
 
@@ -118,12 +97,12 @@ class Parts:
         )
         await_condition(up, "fork server ready")
 
-    def start_agent(
-        self, name: str, kind: VtepKind, render: Callable[[str], str], namespace: str
-    ) -> None:
-        """Write the configuration of hypervisor `name`'s VTEP and start it in its namespace."""
-        config = self.directory.agent_config(name)
-        config.write_text(render(str(self.directory.agent_socket(name))))
+    def start_agent(self, name: str, kind: VtepKind, config: str, namespace: str) -> None:
+        """Write the configuration of hypervisor `name`'s VTEP and start it in its namespace.
+
+        config: the text of its TOML file. namespace: the path of the network namespace's file.
+        """
+        self.directory.agent_config(name).write_text(config)
         self._agents[name] = kind, namespace
         self._launch(name)
 
@@ -135,8 +114,8 @@ class Parts:
             self._spawn_inside(name, kind.module, namespace)
 
     def _spawn_inside(self, name: str, module: str, namespace: str) -> None:
-        command = ["nsenter", f"--net={namespace}", python(), "-m", module]
-        self._run(name, [*command, "--config", str(self.directory.agent_config(name))])
+        command = programs.module(module, "--config", str(self.directory.agent_config(name)))
+        programs.spawn(["nsenter", f"--net={namespace}", *command], self.directory.log(name))
 
     def _fork(self, name: str, namespace: str) -> None:
         self._await_forkserver()
@@ -149,7 +128,7 @@ class Parts:
         )
 
     def stop_agent(self, name: str) -> None:
-        """Ask an agent to leave its groups and end; it may be dead already."""
+        """Ask an agent to leave its groups and end; nothing happens if it is dead already."""
         socket = self.directory.agent_socket(name)
         try:
             rpc.ask(socket, "stop")
@@ -157,7 +136,7 @@ class Parts:
             return
         await_condition(
             lambda: f"agent of {name} still answers" if rpc.answers(socket) else None,
-            "socket answers",
+            "process ends",
         )
 
     def restart_agent(self, name: str) -> None:
@@ -167,21 +146,12 @@ class Parts:
         await_condition(lambda: self.agent_missing(name), "agents ready")
 
     def agent_missing(self, name: str) -> str | None:
-        """None if the agent is ready, else what is missing; LabError once it has given up."""
+        """None if the agent is ready, else what is missing; LabError if it has failed."""
         try:
             rpc.ask(self.directory.agent_socket(name), "ready")
         except rpc.Unreachable:
-            line = last_line(self.directory.log(name))
+            line = programs.last_line(self.directory.log(name))
             if line.startswith("vtep: error"):
                 raise LabError(f"{name}: {line} (log: {self.directory.log(name)})") from None
             return f"{name}: agent not ready (log: {self.directory.log(name)})"
         return None
-
-
-def last_line(log: Path) -> str:
-    """The last line of a log, for an error message."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        lines = []
-    return f"{lines[-1] if lines else 'no output'}"

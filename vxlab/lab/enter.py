@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vxlab.errors import LabError
 from vxlab.system import namespaces as ns
-from vxlab.system.directory import LabDirectory
+from vxlab.system.directory import LabDirectory, keep_base_directory
 from vxlab.system.open_vswitch import environment
 
 _WHOLE = ("mnt", "pid", "net", "ipc", "uts")
@@ -28,9 +28,13 @@ def _open_space(init: int, kind: str) -> int:
 
 
 def _enter_user_namespace(init: int) -> None:
-    """Become the lab's root, where the lab has a user namespace; only a single thread may."""
+    """Become the lab's root, if the lab has a user namespace; only a single thread may.
+
+    The base directory of labs stays that of the user, for this process and its children.
+    """
     theirs, ours = f"/proc/{init}/ns/user", "/proc/self/ns/user"
     if os.readlink(theirs) != os.readlink(ours):
+        keep_base_directory()
         fd = _open_space(init, "user")
         ns.setns(fd, ns.CLONE_NEWUSER)
         os.close(fd)

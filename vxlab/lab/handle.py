@@ -12,8 +12,10 @@ from typing import Any
 
 from vxlab.control import rpc
 from vxlab.errors import LabError, UsageError
+from vxlab.system import sandbox
 from vxlab.system.directory import LabDirectory
 from vxlab.system.open_vswitch import database_alive, vswitchd_alive
+from vxlab.system.programs import last_line
 from vxlab.waiting import BUDGET_S
 
 
@@ -80,8 +82,8 @@ class Lab:
         """A line for each part that is dead, with its log and the command that mends it."""
         if not self.init:
             return [
-                f"lab {self.name} is dead: its first process ended; "
-                f"`vxlab down {self.name}` clears it"
+                f"lab {self.name} is dead: {how_it_ended(self.directory)}; "
+                f"`vxlab down {self.name}` removes it"
             ]
         return [
             f"{part} of lab {self.name} is dead (log: {log}); {self._cure(part)}"
@@ -111,6 +113,12 @@ class Lab:
         if init := self.init:
             _end(init, self.name)
         self.directory.remove()
+
+
+def how_it_ended(directory: LabDirectory) -> str:
+    """The cause of a lab's end, as far as it is known, with the log."""
+    log = directory.log("lab")
+    return f"{sandbox.ending(directory.path)}; last output: {last_line(log)} (log: {log})"
 
 
 def _started(pid: int) -> str | None:

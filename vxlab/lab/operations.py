@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from vxlab.errors import LabError, UsageError
-from vxlab.lab.components import Parts
-from vxlab.system import userspace
-from vxlab.system.open_vswitch import OpenVSwitch, vswitchd_alive
+from vxlab.lab.components import Components
+from vxlab.system import vswitchd_tuning
+from vxlab.system.open_vswitch import OpenVSwitch
+from vxlab.topology.names import interface_name
 from vxlab.topology.overlay import OverlayTopo
 from vxlab.topology.plan import Vm
 
@@ -25,12 +26,12 @@ class Operations:
     def __init__(
         self,
         topo: OverlayTopo,
-        parts: Parts,
+        components: Components,
         open_vswitch: OpenVSwitch,
         write_state: Callable[[str], None],
     ) -> None:
         self._topo = topo
-        self._parts = parts
+        self._components = components
         self._open_vswitch = open_vswitch
         self._write_state = write_state
 
@@ -41,21 +42,19 @@ class Operations:
     def restart(self, part: str) -> dict[str, Any]:
         """Restart a hypervisor's agent, "controller" or "ovs-vswitchd"; returns when it is up."""
         if part == "controller":
-            self._parts.restart_controller()
+            self._components.restart_controller()
         elif part == "ovs-vswitchd":
             self._restart_vswitchd()
         elif part in self._topo.hypervisors:
-            self._parts.restart_agent(part)
+            self._components.restart_agent(part)
         else:
             allowed = ", ".join(["controller", "ovs-vswitchd", *self._topo.hypervisors])
             raise UsageError(f"{part}: no part of this lab; allowed: {allowed}")
         return {}
 
     def _restart_vswitchd(self) -> None:
-        if vswitchd_alive(self._parts.directory):
-            _run("ovs-appctl", "-t", "ovs-vswitchd", "exit")
-        self._open_vswitch.start_vswitchd()
-        userspace.relieve(self._parts.directory)
+        self._open_vswitch.restart_vswitchd()
+        vswitchd_tuning.pin_and_grow_buffers(self._components.directory)
 
     def move(self, vm: str, hypervisor: str) -> dict[str, Any]:
         """Plug a VM's cable into another hypervisor's virtual switch, as a live migration ends."""
@@ -71,7 +70,7 @@ class Operations:
         cable = self._cable(vm)
         plug = ("add-port", target.bridges[trunk], cable, f"tag={vlan}")
         _run("ovs-vsctl", "del-port", cable, "--", *plug)
-        userspace.relieve(self._parts.directory)
+        vswitchd_tuning.pin_and_grow_buffers(self._components.directory)
         _announce(moving, target.bridges[trunk], cable)
         self._topo.vms[vm] = dataclasses.replace(
             moving, hypervisor=hypervisor, vlan=vlan, trunk=trunk
@@ -82,7 +81,7 @@ class Operations:
     def _cable(self, vm: str) -> str:
         """The switch's end of a VM's link; it keeps its name wherever it is plugged in."""
         bridge, port = self._topo.ports[vm][0]
-        return f"{bridge}-eth{port}"
+        return interface_name(bridge, f"-eth{port}")
 
 
 def _announce(vm: Vm, bridge: str, cable: str) -> None:

@@ -1,7 +1,7 @@
-"""A lab's life, seen from its main process: build, wait until it is true, serve, end.
+"""The main process of a lab: bring it up step by step, serve, and end.
 
-Runs inside the sandbox. Progress and failure go to the starter as JSON lines over a socket; what
-comes later (restart a part, move a VM, end) comes in over the lab's own control socket.
+It runs inside the sandbox. Progress and failure go to the starter as JSON lines over a socket;
+later requests (restart a component, move a VM) come in over the lab's own control socket.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,215 +21,183 @@ from typing import Any
 
 from mininet.cli import CLI
 from mininet.log import setLogLevel
-from mininet.net import Mininet
 
-from vxlab.control import rpc
 from vxlab.control.server import serve
 from vxlab.errors import LabError
-from vxlab.lab.components import Parts
+from vxlab.lab import readiness
+from vxlab.lab.components import Components
 from vxlab.lab.enter import child_environment
-from vxlab.lab.groups import not_joined
+from vxlab.lab.net import LabNet
 from vxlab.lab.operations import Operations
-from vxlab.nodes.nodes import UnderlayController, use_parts
-from vxlab.system import userspace
+from vxlab.system import vswitchd_tuning
 from vxlab.system.directory import LabDirectory
 from vxlab.system.open_vswitch import OpenVSwitch
 from vxlab.system.sandbox import name_namespace
-from vxlab.topology.fabric import dpid, expected_snooping, peers
-from vxlab.topology.families import mac_of
+from vxlab.topology.fabric import dpid, peers
 from vxlab.topology.overlay import OverlayTopo
-from vxlab.waiting import await_condition
+from vxlab.waiting import BUDGET_S, await_condition, time_limit
 
 LAB_NAMESPACE = "@lab"
 
+Step = tuple[str, Callable[[], None]]  # what it does, for progress and errors; the function
+
 
 @dataclass(frozen=True)
-class Order:
+class LabSpec:
     """What to bring up, and how."""
 
     directory: LabDirectory
     topology: str
     topo: OverlayTopo
     options: dict[str, str]
-    datapath: str
-    interactive: bool
+    ovs_datapath: str  # "kernel" or "user"
+    terminal: tuple[int, ...] = ()  # descriptors of the Mininet CLI's terminal; () for no CLI
 
 
-class LabNet(Mininet):
-    """Mininet, but `pingall` asks the VMs of a VNI only: others must not reach each other."""
+class LabRunner:
+    """Runs one lab, from the first step to the end."""
 
-    def pingAll(self, timeout: Any = None) -> float:  # the name is Mininet's
-        """Ping between all VMs of each VNI; returns the worst loss in percent."""
-        by_vni: dict[int, list[Any]] = {}
-        for vm in self.topo.vms.values():
-            by_vni.setdefault(vm.segment.vni, []).append(self[vm.name])
-        return max(
-            (self.ping(hosts=hosts, timeout=timeout) for hosts in by_vni.values()), default=0.0
-        )
-
-
-class Life:
-    """The main process of one lab."""
-
-    def __init__(self, order: Order, starter: socket.socket) -> None:
-        self.order = order
-        self.directory = order.directory
-        self.topo = order.topo
+    def __init__(self, spec: LabSpec, starter: socket.socket) -> None:
+        """starter: receives the progress."""
+        self.spec = spec
+        self.directory = spec.directory
+        self.topo = spec.topo
         self._starter = starter
-        self._parts = Parts(order.directory)
-        self._open_vswitch = OpenVSwitch(order.directory)
-        self._net: Mininet | None = None
+        self._components = Components(spec.directory)
+        self._open_vswitch = OpenVSwitch(spec.directory)
+        self._net = LabNet(spec.topo, spec.ovs_datapath)
         self._created_s = time.time()
 
     def run(self) -> int:
-        """Live from up to down; the exit status is that of the lab."""
-        # Ctrl-C is the starter's to answer; a handler, since children would inherit "ignored".
+        """Bring the lab up, serve until it ends; returns the exit status of the lab."""
+        # Ctrl-C is handled by the starter. A handler, since children would inherit "ignored".
         signal.signal(signal.SIGINT, lambda *_: None)
         try:
             self._bring_up()
         except Exception as error:
-            self._write_state("failed", error=str(error))
-            self._tell(error=_one_line(error))
+            message = self._failure(error)
+            self._write_state("failed", error=message)
+            self._report(error=message)
             if isinstance(error, LabError):
                 return 1
             raise
         self._write_state("ready")
-        self._tell(ready=True)
-        if self.order.interactive:
-            self._starter.recv(1)  # the starter has left the terminal to us
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            CLI(self._net)
+        self._report(ready=True)
+        if self.spec.terminal:
+            self._run_mininet_cli()
         else:
             threading.Event().wait()  # until the sandbox is ended
         return 0
 
-    def _tell(self, **message: Any) -> None:
+    def _run_mininet_cli(self) -> None:
+        self._starter.recv(1)  # the starter no longer uses the terminal
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for place, descriptor in enumerate(self.spec.terminal):
+            os.dup2(descriptor, place)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        setLogLevel("output")
+        CLI(self._net)
+
+    def _report(self, **message: Any) -> None:
         try:
             self._starter.sendall((json.dumps(message) + "\n").encode())
         except OSError:
             pass  # a detached lab goes on when its starter has gone
 
+    def _failure(self, error: Exception) -> str:
+        text = " ".join(str(error).split())
+        if isinstance(error, LabError):
+            return text
+        log = self.directory.log("lab")  # has the traceback
+        return f"unexpected {type(error).__name__}: {text or 'no message'} (log: {log})"
+
     # -- bringing it up
+
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in order. What takes long to import is started before it is needed."""
+        return (
+            ("prepare the namespace of the switches", self._prepare_namespace),
+            ("start the fork server of the agents", self._components.start_forkserver),
+            ("start Open vSwitch", self._open_vswitch.start),
+            ("start the controller", self._components.start_controller),
+            ("create nodes and links", self._create_nodes),
+            ("start VTEP agents", self._start_agents),
+            ("wait for the controller", self._components.await_controller),
+            ("start switches", self._start_switches),
+            ("wait for switches", self._await_switches),
+            ("wait for VTEP agents", self._await_agents),
+            ("wait for groups", self._await_groups),
+            ("wait for addresses", self._await_addresses),
+        )
 
     def _bring_up(self) -> None:
         os.environ.update(child_environment(self.directory))
-        os.environ["VXLAB_OVS_DATAPATH"] = self.order.datapath
-        setLogLevel("output" if self.order.interactive else "error")
-        use_parts(self._parts)
+        setLogLevel("error")
         self._write_state("starting")
-        steps: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("Open vSwitch", self._start_open_vswitch),
-            ("nodes and links", self._build),
-            ("switches", self._start_switches),
-            ("VTEP agents", self._await_agents),
-            ("groups", self._await_groups),
-            ("addresses", self._await_addresses),
-        )
+        steps = self.steps()
         for number, (name, step) in enumerate(steps, start=1):
-            self._tell(step=name, number=number, of=len(steps))
-            step()
+            self._report(step=name, number=number, of=len(steps))
+            with time_limit(self._step_limit_s(), f"lab {self.directory.name}: the step '{name}'"):
+                step()
 
-    def _start_open_vswitch(self) -> None:
-        self._parts.start_forkserver()  # it imports meanwhile
+    def _step_limit_s(self) -> float:
+        nodes = len(self.topo.nodes())
+        return BUDGET_S["bring-up step"] + BUDGET_S["bring-up step, for each node"] * nodes
+
+    def _prepare_namespace(self) -> None:
         for which in ("all", "default"):  # or the switches' own ports send router solicitations
             Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        if self.order.datapath == "user":
-            userspace.spread()
-        self._open_vswitch.start()
+        if self.spec.ovs_datapath == "user":
+            vswitchd_tuning.receive_on_other_cpus()
 
-    def _build(self) -> None:
-        Mininet.inited = True  # its init() raises limits and sysctls of the whole machine
-        self._net = LabNet(self.topo, controller=UnderlayController, build=False)
+    def _create_nodes(self) -> None:
         self._net.build()
         name_namespace(LAB_NAMESPACE, os.getpid())
         for host in self._net.hosts:
             name_namespace(host.name, host.pid)
-        operations = Operations(self.topo, self._parts, self._open_vswitch, self._write_state)
-        serve(self.directory.socket, operations.table())
+
+    def _start_agents(self) -> None:
+        offload = self.spec.ovs_datapath == "kernel"  # the other takes no tunnel's super-frames
+        for name, hypervisor in self.topo.hypervisors.items():
+            config = hypervisor.agent_config(str(self.directory.agent_socket(name)), offload)
+            namespace = f"/proc/{self._net[name].pid}/ns/net"
+            self._components.start_agent(name, hypervisor.kind, config, namespace)
 
     def _start_switches(self) -> None:
-        assert self._net is not None
         self._net.start()
-        wanted = {dpid(self.topo, switch) for switch in self.topo.underlay_switches}
+        operations = Operations(self.topo, self._components, self._open_vswitch, self._write_state)
+        serve(self.directory.socket, operations.table())
 
-        def unmet() -> str | None:
-            seen = rpc.ask(self.directory.controller_socket, "ready")["switches"]
-            missing = sorted(wanted - set(seen))
-            log = self.directory.log("controller")
-            return (
-                f"switches {missing} have not connected to the controller (log: {log})"
-                if missing
-                else None
-            )
-
-        await_condition(unmet, "switches connected")
-        if self.order.datapath == "user":
-            userspace.relieve(self.directory)
+    def _await_switches(self) -> None:
+        condition = readiness.switches_connected(self.directory, self.topo)
+        await_condition(condition, "switches connected")
+        if self.spec.ovs_datapath == "user":
+            vswitchd_tuning.pin_and_grow_buffers(self.directory)
 
     def _await_agents(self) -> None:
-        waiting = list(self.topo.hypervisors)
-
-        def unmet() -> str | None:
-            while waiting:
-                if missing := self._parts.agent_missing(waiting[-1]):
-                    return missing
-                waiting.pop()
-            return None
-
-        await_condition(unmet, "agents ready")
+        await_condition(readiness.agents_ready(self._components, self.topo), "agents ready")
 
     def _await_groups(self) -> None:
-        expected = expected_snooping(self.topo)
-
-        def unmet() -> str | None:
-            if outside := not_joined(self.directory, self.topo):
-                return outside
-            found: dict[tuple[int, str], set[int]] = {
-                (row["dpid"], row["group"]): {port["port"] for port in row["ports"]}
-                for row in rpc.ask(self.directory.controller_socket, "groups")
-            }
-            for switch, groups in expected.items():
-                for group, ports in groups.items():
-                    if missing := ports - found.get((switch, group), set()):
-                        return (
-                            f"switch {switch}: group {group} not snooped on ports {sorted(missing)}"
-                        )
-            return None
-
-        await_condition(unmet, "groups joined and snooped")
+        condition = readiness.groups_joined(self.directory, self.topo)
+        await_condition(condition, "groups joined and snooped")
 
     def _await_addresses(self) -> None:
-        """Every switch knows the way to every VTEP that joined a group.
+        condition = readiness.addresses_learned(self.directory, self.topo)
+        await_condition(condition, "addresses learned")
 
-        Without it their first unicast would be flooded. VTEPs without groups have sent nothing yet;
-        the others have shown themselves by their reports, since the querier asked.
-        """
-        vteps = {
-            mac_of(hypervisor.underlay)
-            for hypervisor in self.topo.hypervisors.values()
-            if hypervisor.groups()
-        }
-        wanted = {(dpid(self.topo, s), mac) for s in self.topo.underlay_switches for mac in vteps}
-
-        def unmet() -> str | None:
-            hosts = rpc.ask(self.directory.controller_socket, "hosts")
-            missing = wanted - {(row["dpid"], row["mac"]) for row in hosts}
-            return f"(switch, VTEP) {sorted(missing)[:3]} not learned" if missing else None
-
-        await_condition(unmet, "addresses learned")
-
-    # -- what it is
+    # -- its description
 
     def _write_state(self, state: str, **more: Any) -> None:
         self.directory.write_state(
             {
                 "name": self.directory.name,
-                "topology": self.order.topology,
-                "options": self.order.options,
+                "topology": self.spec.topology,
+                "options": self.spec.options,
                 "state": state,
                 "created_s": self._created_s,
-                "datapath": self.order.datapath,
+                "datapath": self.spec.ovs_datapath,
                 "underlay": self.topo.family.name,
                 "nodes": list(self.topo.rows()),
                 "dpids": {dpid(self.topo, name): name for name in self.topo.underlay_switches},
@@ -237,7 +206,3 @@ class Life:
                 **more,
             }
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -79,16 +79,22 @@ def _tun(probes: Probes) -> Check:
     return lacking(TUN, detail, f"sudo chmod 0666 {TUN}", needed)
 
 
-_TRIAL = "from vtep.fastpath.choice import trial; print(trial() or 'taken')"
+_LOADED = "loaded"
+_TRIAL = f"""
+from vtep.fastpath.choice import trial
+print(*(trial() or ["{_LOADED}"]), sep="\\n")
+"""
 
 
 def _fast_path(probes: Probes) -> Check:
+    """Whether the kernel accepts the eBPF programs; they are loaded to find out."""
     name = "eBPF data path"
-    said = probes.python(_TRIAL)
-    if said == "taken":
-        return found(name, "the kernel takes the program", needed=False)
-    detail = f"{said or 'this Python cannot load it'}; VTEPs forward in Python"
-    return lacking(name, detail, "sudo make demo" if not probes.root() else "make setup", False)
+    reason, *log = (probes.python(_TRIAL) or "this Python cannot load it").splitlines()
+    if reason == _LOADED:
+        return found(name, "the kernel accepts the programs", needed=False)
+    detail = f"{reason}; VTEPs forward in Python"
+    cure = "make setup" if probes.root() else "sudo make demo"
+    return lacking(name, detail, cure, needed=False, lines=tuple(log))
 
 
 KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (

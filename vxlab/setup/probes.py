@@ -65,7 +65,8 @@ class Probes:
 class Check:
     """One thing a laboratory needs or profits from, as found.
 
-    cure: one command line that mends it, empty if ok. needed: no lab comes up without it.
+    cure: one command line that fixes it, empty if ok. needed: no lab starts without it.
+    lines: further output that explains the detail, such as the end of a log.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Check:
     detail: str
     cure: str
     needed: bool
+    lines: tuple[str, ...] = ()
 
 
 def found(name: str, detail: str, needed: bool = True) -> Check:
@@ -80,6 +82,8 @@ def found(name: str, detail: str, needed: bool = True) -> Check:
     return Check(name, True, detail, "", needed)
 
 
-def lacking(name: str, detail: str, cure: str, needed: bool = True) -> Check:
-    """A check that is not, with the one command line that mends it."""
-    return Check(name, False, detail, cure, needed)
+def lacking(
+    name: str, detail: str, cure: str, needed: bool = True, lines: tuple[str, ...] = ()
+) -> Check:
+    """A check that is not satisfied, with the one command line that fixes it."""
+    return Check(name, False, detail, cure, needed, lines)

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Brings a bare Debian 12/13 or Ubuntu 22.04/24.04 to working order: distribution packages,
-# then .venv with the locked dependencies and the project itself, and the eBPF program. Says nothing when all is there.
+# Installs everything vxlab needs on Debian 12/13 or Ubuntu 22.04/24.04: the distribution packages,
+# .venv with the locked dependencies and the project itself, and the compiled eBPF program.
+# Prints nothing if everything is already installed and up to date.
 #
-#   vxlab/setup/setup.sh [--link]     --link: vxlab on PATH, too (/usr/local/bin)
+#   vxlab/setup/setup.sh [--link]     --link: also put vxlab on PATH (/usr/local/bin)
+#
+# Exit status: 0 installed, 1 something failed (the message says what and where the log is), 2 usage error.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -22,15 +25,16 @@ die() {
     exit 1
 }
 
-# Run a command into the log; on failure show its end and name it. Whatever the command leaves
-# running (a package may start a service) must not inherit the lock, descriptor 9.
+# Run a command with its output in the log; on failure print the end of the log and exit.
+# Descriptor 9 holds the lock. It is closed for the command, because a service that a package
+# starts would otherwise inherit the lock and hold it for ever.
 logged() {
     local what=$1
     shift
     printf '\n$ %s\n' "$*" >>"$log"
     "$@" >>"$log" 2>&1 </dev/null 9>&- && return
     tail -n 15 "$log" >&2
-    die "$what failed; everything it said is in $log"
+    die "$what failed; its full output is in $log"
 }
 
 as_root() {
@@ -60,11 +64,12 @@ apt() {
 
 install_packages() {
     local missing=("$@")
-    command -v apt-get >/dev/null || die "no apt-get here; install these yourself: ${missing[*]}"
+    command -v apt-get >/dev/null || die "this system has no apt-get; install these packages yourself: ${missing[*]}"
     may_be_root || die "packages are missing; run: sudo sh -c" \
         "'apt-get update && apt-get install -y --no-install-recommends ${missing[*]}'"
     say "installing ${#missing[@]} packages: ${missing[*]}"
-    apt update >>"$log" 2>&1 </dev/null 9>&- || say "apt-get update had errors (see $log), going on"
+    apt update >>"$log" 2>&1 </dev/null 9>&- ||
+        say "apt-get update reported errors (see $log); continuing with the package lists at hand"
     logged "apt-get install" apt install --no-install-recommends "${missing[@]}"
 }
 
@@ -76,7 +81,7 @@ environment_key() {
     echo "$venv"
 }
 
-# An editable install knows the top-level packages by name, so a new one counts.
+# An editable install lists the top-level packages by name, so a new package needs a new install.
 project_key() { (cd "$checkout" && { cat pyproject.toml && ls -d ./*/__init__.py; } | sha256sum); }
 
 holds() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/$1" 2>/dev/null)" = "$2" ]; }
@@ -87,8 +92,8 @@ pip() {
         "$venv/bin/python" -m pip "$@"
 }
 
-# Mininet's module is the distribution's. It alone is linked in: with all of the distribution's
-# modules in sight, an old OpenSSL binding beside our newer cryptography keeps eventlet from starting.
+# Mininet's module comes from the distribution. Only this module is linked into .venv: with all of the
+# distribution's modules visible, its old pyOpenSSL meets our newer cryptography, and eventlet fails to import.
 link_mininet() {
     local module packages
     module=$("$python" -I -c 'import mininet; print(*mininet.__path__)' 2>>"$log") ||
@@ -97,12 +102,12 @@ link_mininet() {
     ln -sfn "$module" "$packages/mininet"
 }
 
-# Ryu builds only with the setuptools of build.lock.
+# Ryu's setup.py needs the old setuptools of build.lock, hence --no-build-isolation.
 make_environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        die "$python is older than 3.10: Debian 12 or Ubuntu 22.04 is the oldest that will do"
+        die "$python is older than 3.10; Debian 12 or Ubuntu 22.04 or newer is required"
     say "making .venv with the locked Python dependencies"
-    rm -rf "$venv" || die "cannot replace $venv: remove it as its owner"
+    rm -rf "$venv" || die "cannot replace $venv; remove it as the user who owns it"
     logged "python3 -m venv" "$python" -m venv "$venv"
     link_mininet
     logged "pip install" pip install --require-hashes -r "$here/build.lock"
@@ -116,23 +121,33 @@ install_project() {
     project_key >"$venv/.project"
 }
 
-# --- the fast path's eBPF program -------------------------------------------------------------
+# --- the eBPF program of the fast path --------------------------------------------------------
 
-fast_path_key() { sha256sum "$fast_path"/*.[ch] "$here/setup.sh" | cut -d ' ' -f 1 | tr '\n' ' '; }
+objects=("$fast_path"/vxlan{4,6}.bpf.o)
 
-# Without it agents forward in Python, so a compiler that fails is told, and stops nothing.
+# The sources and the compiled objects. A missing or changed object changes the key, too.
+fast_path_key() {
+    sha256sum "$fast_path"/*.[ch] "$here/setup.sh" "${objects[@]}" 2>/dev/null | cut -d ' ' -f 1 | tr '\n' ' ' || true
+}
+
+compile() { # FAMILY OBJECT
+    # The packet's headers are packed structures whose members may be unaligned. The eBPF program
+    # reads them in place: x86 and arm64 support unaligned access.
+    clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
+        -I "/usr/include/$(uname -m)-linux-gnu" -D "UNDERLAY=$1" \
+        -c "$fast_path/vxlan.bpf.c" -o "$2" >>"$log" 2>&1 </dev/null 9>&-
+}
+
+# Without the objects agents forward in Python. A failed compilation is therefore reported, but is
+# not an error. No key is written then, so the next run compiles and reports again.
 build_fast_path() {
-    local family
-    rm -f "$fast_path"/*.bpf.o
-    for family in 4 6; do
-        # The packet's headers are not aligned, and x86 and arm64 do not mind.
-        clang -O2 -g -Wall -Wno-address-of-packed-member -target bpf \
-            -I "/usr/include/$(uname -m)-linux-gnu" -D "UNDERLAY=$family" \
-            -c "$fast_path/vxlan.bpf.c" -o "$fast_path/vxlan$family.bpf.o" \
-            >>"$log" 2>&1 </dev/null 9>&- ||
-            say "the eBPF program does not compile here (see $log): agents will forward in Python"
-    done
-    fast_path_key >"$venv/.fast_path"
+    rm -f "${objects[@]}" "$venv/.fast_path"
+    if compile 4 "${objects[0]}" && compile 6 "${objects[1]}"; then
+        fast_path_key >"$venv/.fast_path"
+    else
+        rm -f "${objects[@]}"
+        say "clang cannot compile the eBPF program here (see $log); agents will forward in Python"
+    fi
 }
 
 # --- what to do ------------------------------------------------------------------------------
@@ -153,7 +168,7 @@ bring_up_to_date() {
     holds .project "$(project_key)" || install_project
     holds .fast_path "$(fast_path_key)" || build_fast_path
     linked || {
-        may_be_root || die "root is needed for --link; run: sudo ln -sfn '$venv/bin/vxlab' $link"
+        may_be_root || die "--link needs root; run: sudo ln -sfn '$venv/bin/vxlab' $link"
         as_root ln -sfn "$venv/bin/vxlab" "$link"
     }
 }
@@ -162,16 +177,17 @@ main() {
     case ${1:-} in
     --link) want_link=yes ;;
     '') ;;
-    *) say "unknown argument '$1': only --link is known" >&2 && exit 2 ;;
+    *) say "unknown argument '$1'; the only option is --link" >&2 && exit 2 ;;
     esac
     ! complete || return 0
-    mkdir -p "$state" 2>/dev/null && : >>"$log" || die "cannot write in $state: run as its owner"
+    mkdir -p "$state" 2>/dev/null && : >>"$log" || die "cannot write to $state; run as the user who owns it"
     exec 9>"$state/setup.lock"
     flock 9
-    ! complete || return 0 # another set-up did it meanwhile
+    ! complete || return 0 # another run finished while this one waited for the lock
     : >"$log"
     bring_up_to_date
     say "done in $SECONDS s"
 }
 
-main "$@"
+# Tests source this file to call single functions.
+[ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"

@@ -25,12 +25,16 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 
 def base_directory() -> Path:
-    """Where labs live: $VXLAB_BASE, /run/vxlab for root, else the user's own runtime directory."""
+    """Where labs are: $VXLAB_BASE, /run/vxlab for root, else the user's own runtime directory.
+
+    A process that enters the user namespace of a lab becomes root there; it sets VXLAB_BASE before
+    (`keep_base_directory`), so that its children look where the user's labs are.
+    """
     inside = os.environ.get("VXLAB_DIR")
     if inside:
         return Path(inside).parent
     if chosen := os.environ.get("VXLAB_BASE"):
-        return Path(chosen)
+        return Path(chosen).absolute()
     if os.geteuid() == 0:
         return Path("/run/vxlab")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
@@ -39,12 +43,19 @@ def base_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"vxlab-{os.getuid()}"
 
 
+def keep_base_directory() -> None:
+    """Fix the base directory for this process and its children, whoever they become."""
+    os.environ["VXLAB_BASE"] = str(base_directory())
+
+
 def _private(path: Path) -> None:
-    """Make path a directory of ours alone: others could plant links in a shared one."""
+    """Make path a directory that only this user can write to: others could plant links in it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise LabError(f"{path}: is not a directory of yours; remove it or set VXLAB_BASE")
+        raise LabError(
+            f"{path}: is not a directory that belongs to you; remove it, or set VXLAB_BASE"
+        )
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,8 @@ class LabDirectory:
 
     @classmethod
     def for_plain_mininet(cls) -> LabDirectory:
-        """A directory for nodes that plain `mn` builds: $VXLAB_DIR, or a temporary one."""
-        inside = os.environ.get("VXLAB_DIR")
-        path = Path(inside) if inside else Path(tempfile.mkdtemp(prefix="vxlab-mn-"))
-        directory = cls(path)
+        """The directory of the nodes that this process, plain `mn`, builds."""
+        directory = cls(Path(tempfile.gettempdir()) / f"vxlab-mn-{os.getpid()}")
         directory.make_folders()
         return directory
 

@@ -1,17 +1,21 @@
 """A lab's own Open vSwitch: ovsdb-server and ovs-vswitchd in its directory and namespaces.
 
-No system service is touched, and two labs never meet. Children find it by OVS_RUNDIR.
+No system service is touched, and two labs do not interfere. Child processes find the daemons by
+OVS_RUNDIR.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 from pathlib import Path
 
 from vxlab.control import rpc
 from vxlab.errors import LabError
 from vxlab.system.directory import LabDirectory
+from vxlab.waiting import BUDGET_S
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
@@ -32,24 +36,45 @@ class OpenVSwitch:
     def start(self, tso: bool = True) -> None:
         """Make the database and start both daemons; returns when they serve.
 
-        tso: let the userspace datapath carry super-frames and partial checksums. Without it TCP
-        hangs on veth's partial checksums while ping works.
+        tso: whether the userspace datapath carries super-frames and partial checksums. Without it
+        TCP hangs, since veth hands over frames with partial checksums, while ping works.
         """
         database = self.directory.ovs / "conf.db"
         self._run("ovsdb-tool", "create", str(database), str(SCHEMA))
         remote = f"--remote=punix:{self._database}"
         self._run("ovsdb-server", str(database), remote, *self._daemon("ovsdb-server"))
         self._run("ovs-vsctl", "--no-wait", "init")
-        setting = f"other_config:userspace-tso-enable={str(tso).lower()}"  # read once, at the start
+        # vswitchd reads it once, when it starts.
+        setting = f"other_config:userspace-tso-enable={str(tso).lower()}"
         self._run("ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", setting)
         self.start_vswitchd()
 
     def start_vswitchd(self) -> None:
-        """Start ovs-vswitchd on the database as it is: also after it was killed."""
+        """Start ovs-vswitchd on the database as it is."""
         self._run("ovs-vswitchd", f"unix:{self._database}", *self._daemon("ovs-vswitchd"))
 
-    def _daemon(self, part: str) -> list[str]:
-        log = self.directory.log(part)
+    def restart_vswitchd(self) -> None:
+        """Start ovs-vswitchd again, whether it runs, hangs or was killed."""
+        self._stop_vswitchd()
+        self.start_vswitchd()
+
+    def _stop_vswitchd(self) -> None:
+        """End ovs-vswitchd, wait for its end and remove what it leaves when it is killed.
+
+        It answers `exit` before it has ended, and a second one refuses to start while the process
+        in the pid file exists, be it ending or not yet reaped.
+        """
+        pid_file = self.directory.ovs / "ovs-vswitchd.pid"
+        if pid_file.exists():
+            if vswitchd_alive(self.directory):
+                self._run("ovs-appctl", "-t", "ovs-vswitchd", "exit")
+            _await_end(int(pid_file.read_text() or 0))
+        pid_file.unlink(missing_ok=True)
+        for control in self.directory.ovs.glob("ovs-vswitchd.*.ctl"):
+            control.unlink(missing_ok=True)
+
+    def _daemon(self, component: str) -> list[str]:
+        log = self.directory.log(component)
         return ["--pidfile", "--detach", "--no-chdir", "-vconsole:off", f"--log-file={log}"]
 
     def _run(self, *command: str) -> None:
@@ -67,11 +92,25 @@ class OpenVSwitch:
             raise LabError(f"{command[0]}: {reason} (logs: {self.directory.log('x').parent})")
 
 
+def _await_end(pid: int) -> None:
+    """Wait until a process has ended, and kill it if it does not end by itself."""
+    try:
+        process = os.pidfd_open(pid)
+    except (ProcessLookupError, OSError):
+        return
+    try:
+        if not select.select([process], [], [], BUDGET_S["process ends"])[0]:
+            os.kill(pid, signal.SIGKILL)
+            select.select([process], [], [], BUDGET_S["process ends"])
+    finally:
+        os.close(process)
+
+
 def database_alive(directory: LabDirectory) -> bool:
     """Whether ovsdb-server serves."""
     return rpc.answers(directory.ovs / "db.sock")
 
 
 def vswitchd_alive(directory: LabDirectory) -> bool:
-    """Whether ovs-vswitchd serves; its control socket bears its process id in the name."""
+    """Whether ovs-vswitchd serves; its control socket has its process id in the name."""
     return any(rpc.answers(path) for path in directory.ovs.glob("ovs-vswitchd.*.ctl"))

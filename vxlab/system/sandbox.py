@@ -1,14 +1,15 @@
-"""The sandbox of a lab: namespaces of its own, with a first process that reaps and ends it.
+"""The sandbox of a lab: its own namespaces, with a first process that reaps the others.
 
     vxlab ── keeper ─┬─ init (PID 1 of the lab) ── the lab's main process ── everything else
                      └ leaves when the lab is detached
-When PID 1 goes, for whatever reason, the kernel ends all others and nothing is left behind but
-files. An ordinary user gets a user namespace as well; root does without, so that kernel modules
-and eBPF can be used.
+When PID 1 ends, for whatever reason, the kernel ends all others, and only files remain. An
+ordinary user gets a user namespace as well. Root does without, so that kernel modules and eBPF can
+be used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import traceback
@@ -20,15 +21,18 @@ from vxlab.system import namespaces as ns
 
 _SPACES = ns.CLONE_NEWNET | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWIPC | ns.CLONE_NEWUTS
 
+_ENDING = "ending"  # file in the lab's directory with the main process's exit code
 RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
 def start(main: Callable[[], int], keep: Path, detached: bool, log: Path | None) -> tuple[int, int]:
     """Run `main` as the main process of a new sandbox; returns (keeper's pid, init's pid).
 
-    keep: the lab's directory, which stays visible inside though /run is replaced.
-    detached: the sandbox outlives its starter; else it ends with it.
-    log: where its output goes; None leaves it the terminal. LabError if there can be no sandbox.
+    keep: the lab's directory, which stays visible inside although /run is replaced; `ending` reads
+    there how the main process ended.
+    detached: whether the sandbox outlives its starter; otherwise it ends with it.
+    log: where its output goes; None leaves it the terminal.
+    LabError if the kernel does not allow a sandbox.
     """
     read_end, write_end = os.pipe()
     keeper = os.fork()
@@ -40,12 +44,13 @@ def start(main: Callable[[], int], keep: Path, detached: bool, log: Path | None)
         answer = pipe.readline().strip()
     if not answer.isdigit():
         os.waitpid(keeper, 0)
-        raise LabError(answer or "the sandbox's first process ended before it began")
+        said = f" (log: {log})" if log else ""
+        raise LabError(answer or f"cannot start the sandbox of the lab{said}")
     return keeper, int(answer)
 
 
 def _leave_terminal(log: Path) -> None:
-    """Let go of the starter's terminal or pipe: its reader must not wait for the lab's end."""
+    """Replace the starter's terminal or pipe, whose reader would wait until the lab ends."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (out, 1), (out, 2)):
@@ -55,9 +60,12 @@ def _leave_terminal(log: Path) -> None:
 def _guarded(body: Callable[[], int]) -> None:
     """Run body in a forked child and never return from it."""
     status = 1
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if callable(signal.getsignal(number)):  # the starter's, which would run its cleaning up
+            signal.signal(number, signal.SIG_DFL)
     try:
         status = body()
-    except BaseException:  # whatever it is, a fork must not run its parent's code
+    except BaseException:  # a fork must never go on with its parent's code
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -101,7 +109,7 @@ def _leave_the_root_namespaces() -> None:
 
 
 def _why_not(error: OSError) -> str:
-    """One line that names the setting which forbids user namespaces, and its cure."""
+    """One line that names the setting which forbids user namespaces, and how to change it."""
     if os.geteuid() != 0 and RESTRICTED.exists() and RESTRICTED.read_text().strip() == "1":
         return (
             "this kernel's AppArmor forbids user namespaces to ordinary users: run as root, or "
@@ -124,11 +132,14 @@ def _init(main: Callable[[], int], keep: Path, detached: bool) -> int:
     while True:
         pid, status = os.wait()
         if pid == child:
-            return os.waitstatus_to_exitcode(status) & 0xFF
+            code = os.waitstatus_to_exitcode(status)
+            with contextlib.suppress(OSError):  # the directory is removed when the lab is ended
+                (keep / _ENDING).write_text(f"{code}\n")
+            return code & 0xFF
 
 
 def _mount_own(keep: Path) -> None:
-    """A /proc of this PID namespace, and a /run of its own with the lab's directory."""
+    """Mount a /proc of this PID namespace, and a /run of its own with the lab's directory."""
     ns.mount("none", "/", None, ns.MS_REC | ns.MS_PRIVATE)
     ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
     held = os.open(keep, os.O_PATH)
@@ -138,6 +149,20 @@ def _mount_own(keep: Path) -> None:
         keep.mkdir(parents=True)
         ns.mount(f"/proc/self/fd/{held}", str(keep), None, ns.MS_BIND)
     os.close(held)
+
+
+def ending(keep: Path) -> str:
+    """How a sandbox came to its end, as a clause of a sentence.
+
+    keep: what was given to `start`.
+    """
+    try:
+        code = int((keep / _ENDING).read_text())
+    except (OSError, ValueError):
+        return "its first process was killed"
+    if code < 0:
+        return f"its main process was killed by {signal.Signals(-code).name}"
+    return f"its main process ended with status {code}"
 
 
 def name_namespace(name: str, pid: int) -> None:

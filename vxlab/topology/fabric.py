@@ -1,4 +1,4 @@
-"""The underlay's switches as a tree: what each must have snooped before a lab is ready. Pure."""
+"""The underlay's switches as a tree, and what they must have snooped before READY. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dpid(topo: OverlayTopo, switch: str) -> int:
 
 
 def _toward(peers_of: dict[str, dict[int, str]], target: str) -> dict[str, int]:
-    """For each switch, the port that leads to the node `target`, by walking the tree from it."""
+    """For each switch, the port that leads to the node `target`, by a walk from it."""
     ports: dict[str, int] = {}
     frontier = [target]
     while frontier:
@@ -39,7 +39,7 @@ def _toward(peers_of: dict[str, dict[int, str]], target: str) -> dict[str, int]:
 def expected_snooping(topo: OverlayTopo) -> Snooping:
     """Which ports of each switch must lead to which group once all VTEPs have joined.
 
-    Nothing of groups that the switches flood.
+    Groups that the switches flood are left out.
     """
     peers_of = peers(topo)
     expected: Snooping = {dpid(topo, switch): defaultdict(set) for switch in peers_of}

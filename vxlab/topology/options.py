@@ -1,6 +1,6 @@
 """What an operator may set of a topology (`--set KEY=VALUE`), checked before anything is built.
 
-`KEY` holds for the whole lab; `KEY.HYPERVISOR` for one hypervisor, where the option allows it.
+`KEY` is for the whole lab; `KEY.HYPERVISOR` for one hypervisor, where the option allows it.
 """
 
 from __future__ import annotations
@@ -8,21 +8,26 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from vtep.constants import DEFAULT_AGEING_S, DEFAULT_MAC_LIMIT, DEFAULT_TTL
 from vxlab.errors import UsageError
-from vxlab.topology.families import FAMILIES, Family
+from vxlab.topology.families import FAMILIES, Family, is_reserved_group
+from vxlab.topology.places import Place, calling_place, placed, quoted
 from vxlab.vteps.kinds import KINDS
 
-_LINK_SCOPE = 2  # RFC 4291 2.7: narrower scopes do not leave a node
+_LINK_SCOPE = 2  # RFC 4291 section 2.7: narrower scopes do not leave a node
+_NO_MAC = "00:00:00:00:00:00"
 
 
 def _group(text: str) -> str:
     address = ipaddress.ip_address(text)
-    if not address.is_multicast or (
-        address.version == 6 and address.packed[1] & 0x0F < _LINK_SCOPE
-    ):
+    if "%" in text:  # an IPv6 zone
+        raise ValueError
+    if not address.is_multicast or is_reserved_group(address):
+        raise ValueError
+    if address.version == 6 and address.packed[1] & 0x0F < _LINK_SCOPE:
         raise ValueError
     return str(address)
 
@@ -35,43 +40,49 @@ def _flag(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of value: how its text is read, and what is allowed in words."""
+    """A type of value: how its text is read, and what it must be, in words."""
 
     read: Callable[[str], Any]
     allowed: str
 
 
-def _interface(text: str) -> str:
-    return str(ipaddress.IPv4Interface(text))
-
-
 def _mac(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", text):
+    if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", text) or text == _NO_MAC:
         raise ValueError
     return text
 
 
 FLAG = Kind(_flag, "true or false")
-INTERFACE = Kind(_interface, "an IPv4 address with its prefix length, such as 10.0.0.1/24")
-MAC = Kind(_mac, "a MAC of one station in lower case, such as 02:00:00:00:00:0a")
+MAC = Kind(_mac, "the MAC of one station in lower case, such as 02:00:00:00:00:0a")
 GROUP = Kind(
     _group,
-    "an IPv4 multicast group, 224.0.0.0 to 239.255.255.255, or one of IPv6, of scope 2 and wider",
+    "an IPv4 multicast group, or an IPv6 one of scope 2 or wider, and no reserved one such as "
+    "224.0.0.1",
 )
 
 
-def checked(what: str, text: str, kind: Kind) -> Any:
-    """Read a value that a topology gives; UsageError names it and what is allowed."""
-    try:
-        return kind.read(text)
-    except (ValueError, KeyError):
-        raise UsageError(f"{what} {text}: allowed is {kind.allowed}") from None
+def checked(what: str, text: object, kind: Kind) -> Any:
+    """Read a value that a topology gives; UsageError names it and what it must be."""
+    if isinstance(text, str):
+        try:
+            return kind.read(text)
+        except (ValueError, KeyError):
+            pass
+    raise UsageError(f"{what} {quoted(text)}: must be {kind.allowed}")
 
 
+@placed
 def whole(low: int, high: int) -> Kind:
-    """A whole number from low to high."""
+    """A whole number from low to high; UsageError where no number is."""
+    if type(low) is not int or type(high) is not int:
+        raise UsageError(f"whole({quoted(low)}, {quoted(high)}): must be two whole numbers")
+    if low > high:
+        raise UsageError(f"whole({low}, {high}): the first must be at most the second")
 
     def read(text: str) -> int:
+        # int() alone also takes "1_000", " 5 " and the digits of other scripts.
+        if not re.fullmatch(r"-?[0-9]{1,20}", text):
+            raise ValueError
         number = int(text)
         if not low <= number <= high:
             raise ValueError
@@ -80,8 +91,11 @@ def whole(low: int, high: int) -> Kind:
     return Kind(read, f"a whole number from {low} to {high}")
 
 
+@placed
 def choice(*words: str) -> Kind:
-    """One of some words."""
+    """One of some words; UsageError where there are none."""
+    if not words or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"choice{quoted(words)}: must be at least one word, each a string")
 
     def read(text: str) -> str:
         if text not in words:
@@ -100,6 +114,9 @@ class Option:
     default: Any
     help: str
     per_hypervisor: bool = False
+    place: Place | None = field(
+        default_factory=calling_place, init=False, repr=False, compare=False
+    )
 
 
 COMMON = (
@@ -113,21 +130,27 @@ COMMON = (
     ),
     Option("underlay", choice(*FAMILIES), "ipv4", "address family of the underlay"),
     Option("flooding", choice("multicast", "head-end"), "multicast", "how VTEPs flood"),
-    Option("ageing", whole(1, 1_000_000), 300, "seconds a learned row lives unrenewed", True),
-    Option("limit", whole(1, 10_000_000), 65_536, "MACs a VNI may learn", True),
+    Option(
+        "ageing",
+        whole(1, 1_000_000),
+        DEFAULT_AGEING_S,
+        "seconds until a learned entry that is not refreshed expires",
+        True,
+    ),
+    Option("limit", whole(1, 10_000_000), DEFAULT_MAC_LIMIT, "MACs a VTEP learns per VNI", True),
     Option("group", GROUP, None, "another multicast group for all segments", True),
-    Option("ttl", whole(1, 255), 64, "outer TTL", True),
+    Option("ttl", whole(1, 255), DEFAULT_TTL, "outer TTL", True),
     Option(
         "udp_checksum", FLAG, None, "compute the outer UDP checksum; unset: over IPv6 only", True
     ),
     Option("strict", FLAG, False, "drop packets with reserved VXLAN bits set", True),
-    Option("ipv6", FLAG, False, "let the VMs speak IPv6 (and send its periodic noise)"),
+    Option("ipv6", FLAG, False, "enable IPv6 in the VMs, which adds its periodic packets"),
     Option("vm_mtu", whole(576, 9000), 1500, "MTU of the VMs' interfaces"),
     Option(
         "underlay_mtu",
         whole(576, 9216),
         1600,
-        "MTU of the underlay's links; unset and over IPv6 20 more",
+        "MTU of the underlay's links; unset: 1600 over IPv4, 1620 over IPv6",
     ),
 )
 
@@ -136,19 +159,25 @@ class Settings:
     """The checked values of a topology's options."""
 
     def __init__(self, options: Iterable[Option], values: Mapping[str, Any]) -> None:
-        """Read values (`{"ageing.hv2": "10"}`); UsageError names key, value and what is allowed."""
+        """Read values (`{"ageing.hv2": "10"}`); UsageError names key, value and what it must be."""
         self._options = {option.name: option for option in options}
         self._values: dict[tuple[str, str | None], Any] = {}
         for key, value in values.items():
-            name, _, node = key.partition(".")
+            name, dot, node = key.partition(".")
+            if dot and not node:
+                raise UsageError(f"--set {key}={value}: must be {name}.HYPERVISOR=VALUE")
             self._values[name, node or None] = self._read(key, name, node, str(value))
 
     def _read(self, key: str, name: str, node: str, text: str) -> Any:
         option = self._options.get(name)
         if option is None:
-            raise UsageError(f"--set {key}: unknown; allowed: {', '.join(sorted(self._options))}")
+            names = ", ".join(sorted(self._options))
+            raise UsageError(f"--set {key}: unknown option; must be one of {names}")
         if node and not option.per_hypervisor:
-            raise UsageError(f"--set {key}: {name} is one value for the whole lab: --set {name}=…")
+            raise UsageError(
+                f"--set {key}={text}: {name} has one value for the whole lab; "
+                f"write --set {name}={text}"
+            )
         return checked(f"--set {key} =", text, option.kind)
 
     def __getitem__(self, name: str) -> Any:
@@ -170,15 +199,15 @@ class Settings:
                 key = "group" if node is None else f"group.{node}"
                 version = family.network.version
                 raise UsageError(
-                    f"--set {key} = {value}: allowed is an IPv{version} multicast group, "
+                    f"--set {key} = {value}: must be an IPv{version} multicast group, "
                     f"since underlay is {family.name}"
                 )
 
     def check_hypervisors(self, known: Iterable[str]) -> None:
         """UsageError where a key names a hypervisor that the topology does not have."""
-        allowed = list(known)
+        names = list(known)
         for name, node in self._values:
-            if node is not None and node not in allowed:
+            if node is not None and node not in names:
                 raise UsageError(
-                    f"--set {name}.{node}: no such hypervisor; allowed: {', '.join(allowed)}"
+                    f"--set {name}.{node}: no such hypervisor; must be one of {', '.join(names)}"
                 )

@@ -1,6 +1,6 @@
-"""The plan of a lab as plain data: segments, VMs, hypervisors, and what an agent is told.
+"""The plan of a lab as plain data: segments, VMs, hypervisors, and the agents' configurations.
 
-Words only: nothing here starts anything. The address plan of the underlay is in `families`.
+Nothing is started here. The address plan of the underlay is in `families`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vtep.constants import LAST_VLAN
 from vxlab.errors import UsageError
 from vxlab.topology.families import IPV4, Family
+from vxlab.topology.names import interface_name, nic, trunk_name
 from vxlab.vteps.kinds import KINDS, VtepKind
-
-LAST_VLAN = 4094  # IEEE 802.1Q: 0 and 4095 are reserved
 
 
 @dataclass(frozen=True)
-class Segment:
-    """One VNI (RFC 7348 section 4) and the multicast group that carries its floods."""
+class OverlaySegment:
+    """One VNI (RFC 7348 section 4) and the multicast group that its floods are sent to."""
 
     vni: int
     group: str
@@ -30,7 +30,7 @@ class Vm:
 
     name: str
     hypervisor: str
-    segment: Segment
+    segment: OverlaySegment
     vlan: int
     trunk: int
     ip: str
@@ -39,17 +39,21 @@ class Vm:
 
 @dataclass
 class Hypervisor:
-    """A host with an underlay NIC, a VTEP agent, and one virtual switch for each 4094 VLANs."""
+    """A host with an underlay NIC, a VTEP agent, and one virtual switch per 4094 segments.
+
+    A trunk has 4094 VLANs, so hypervisors with more segments have more trunks, each to a virtual
+    switch of its own. The pair (trunk, VLAN) is a slot, counted from 0.
+    """
 
     name: str
     number: int
     family: Family = IPV4
     bridges: list[str] = field(default_factory=list)
-    vlans: dict[int, tuple[int, Segment]] = field(default_factory=dict)  # VNI -> (slot, segment)
-    slots: dict[int, int] = field(default_factory=dict)  # (trunk, VLAN) slot -> VNI
+    # VNI -> (slot, segment)
+    vlans: dict[int, tuple[int, OverlaySegment]] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)  # slot -> VNI
     options: dict[str, Any] = field(default_factory=dict)
-    offload: bool = True  # whether the underlay's switches take the super-frames of tunnels
-    neighbours: dict[str, str] = field(default_factory=dict)  # underlay address -> MAC, if told
+    neighbours: dict[str, str] = field(default_factory=dict)  # static ARP: address -> MAC
     remotes: dict[int, list[str]] = field(default_factory=dict)  # VNI -> head-end replication
 
     @property
@@ -60,16 +64,17 @@ class Hypervisor:
     @property
     def interface(self) -> str:
         """Its underlay NIC."""
-        return f"{self.name}-eth0"
+        return nic(self.name)
 
     def trunk_interface(self, trunk: int) -> str:
         """The hypervisor's end of the trunk to its virtual switch number `trunk`."""
-        return f"{self.name}-trunk" if trunk == 0 else f"{self.name}-trunk{trunk}"
+        return trunk_name(self.name, trunk)
 
-    def attach(self, segment: Segment, vlan: int | None) -> tuple[int, int]:
-        """Give a segment a VLAN of this hypervisor, the next free one if none is asked for.
+    def attach(self, segment: OverlaySegment, vlan: int | None) -> tuple[int, int]:
+        """Give a segment a VLAN of this hypervisor; the next free one if `vlan` is None.
 
-        Returns (trunk, VLAN); the same again where the segment is attached already.
+        Returns (trunk, VLAN), also where the segment is attached already. UsageError where the
+        VLAN carries another segment, or the segment has another VLAN.
         """
         if segment.vni in self.vlans:
             slot, _ = self.vlans[segment.vni]
@@ -78,7 +83,10 @@ class Hypervisor:
             self._take(slot, segment)
         trunk, offset = divmod(slot, LAST_VLAN)
         if vlan is not None and offset + 1 != vlan:
-            raise UsageError(f"{self.name}: VNI {segment.vni} has VLAN {offset + 1}, not {vlan}")
+            raise UsageError(
+                f"hypervisor {self.name}: VNI {segment.vni} has VLAN {offset + 1} already; "
+                f"must be {offset + 1}, not {vlan}"
+            )
         return trunk, offset + 1
 
     def _free_slot(self) -> int:
@@ -88,10 +96,13 @@ class Hypervisor:
             slot += 1
         return slot
 
-    def _take(self, slot: int, segment: Segment) -> None:
+    def _take(self, slot: int, segment: OverlaySegment) -> None:
         if slot in self.slots:
             vlan = slot % LAST_VLAN + 1
-            raise UsageError(f"{self.name}: VLAN {vlan} already carries VNI {self.slots[slot]}")
+            raise UsageError(
+                f"hypervisor {self.name}: VLAN {vlan} already carries VNI {self.slots[slot]}; "
+                f"VNI {segment.vni} must have another VLAN"
+            )
         self.slots[slot] = segment.vni
         self.vlans[segment.vni] = slot, segment
 
@@ -100,8 +111,8 @@ class Hypervisor:
         """The kind of its VTEP."""
         return KINDS[self.options["vtep"]]
 
-    def group_of(self, segment: Segment) -> str | None:
-        """The group this hypervisor uses for a segment: the segment's, or what was set by hand.
+    def group_of(self, segment: OverlaySegment) -> str | None:
+        """The group this hypervisor uses for a segment: the segment's, or that of `--set group`.
 
         None where it floods by head-end replication.
         """
@@ -116,7 +127,9 @@ class Hypervisor:
 
     def port_of(self, trunk: int, vlan: int) -> str:
         """The hypervisor's interface towards its virtual switch that carries a VLAN."""
-        return self.trunk_interface(trunk) if self.kind.trunk else f"{self.name}-v{trunk}.{vlan}"
+        if self.kind.trunk:
+            return self.trunk_interface(trunk)
+        return interface_name(self.name, f"-v{trunk}.{vlan}")
 
     def _ports(self) -> list[str]:
         if self.kind.trunk:
@@ -124,8 +137,12 @@ class Hypervisor:
         slots = sorted(slot for slot, _ in self.vlans.values())
         return [self.port_of(slot // LAST_VLAN, slot % LAST_VLAN + 1) for slot in slots]
 
-    def agent_config(self, control: str) -> str:
-        """The agent's configuration file, TOML (`python -m vtep --config`)."""
+    def agent_config(self, control: str, offload: bool = True) -> str:
+        """The agent's configuration file, TOML (`python -m vtep --config`).
+
+        control: the path of its control socket. offload: whether the underlay's switches take the
+        super-frames of tunnels.
+        """
         lines = [
             f"name = {_quoted(self.name)}",
             f"control = {_quoted(control)}",
@@ -135,7 +152,7 @@ class Hypervisor:
             f"local = {_quoted(self.underlay)}",
             f"ttl = {self.options['ttl']}",
             f"strict = {_flag(self.options['strict'])}",
-            f"offload = {_flag(self.offload)}",
+            f"offload = {_flag(offload)}",
             *self._checksum_line(),
             "[fdb]",
             f"ageing_s = {self.options['ageing']}",
@@ -151,7 +168,7 @@ class Hypervisor:
         asked = self.options["udp_checksum"]
         return [] if asked is None else [f"udp_checksum = {_flag(asked)}"]
 
-    def _segment_lines(self, vni: int, slot: int, segment: Segment) -> list[str]:
+    def _segment_lines(self, vni: int, slot: int, segment: OverlaySegment) -> list[str]:
         trunk, offset = divmod(slot, LAST_VLAN)
         group, port = self.group_of(segment), self.port_of(trunk, offset + 1)
         lines = ["[[segment]]", f"vni = {vni}", f"port = {_quoted(port)}"]

@@ -42,8 +42,8 @@ class LinuxVtep(VtepService):
             raise LabError(f"vxlan device: {error}") from None
 
     def _without_offloads(self) -> None:
-        """A tunnel's super-frames cannot pass Open vSwitch's userspace datapath: cut them here."""
-        if os.environ.get("VXLAB_OVS_DATAPATH") == "user":
+        """Cut super-frames here: Open vSwitch's userspace datapath does not take them."""
+        if not self.underlay.get("offload", True):
             command = ["ethtool", "-K", self._interface, "tx", "off"]
             subprocess.run(command, check=True, capture_output=True)
 

@@ -42,7 +42,8 @@ class OvsVtep(VtepService):
         os.environ.update(environment(self._directory))
         self._end_daemons()  # one that was killed leaves them
         self._directory.make_folders()
-        self._userspace = os.environ.get("VXLAB_OVS_DATAPATH", "user") == "user"
+        # A lab states offload = true where it uses the kernel datapath; then so does this VTEP.
+        self._userspace = not self.underlay.get("offload", False)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         # Its tunnels cannot carry what still wants checksums or segmentation.
         OpenVSwitch(self._directory).start(tso=False)

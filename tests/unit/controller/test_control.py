@@ -1,4 +1,4 @@
-"""The control socket: its answers, its file, its errors."""
+"""The control socket: answers, socket file, errors."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def test_known_commands_are_answered(line: bytes, expected: dict[str, Any]) -> N
         (b"hello", "JSON"),
         (b"\xff", "JSON"),
         (b"[]", "unknown command None"),
-        (b'{"do": "fly"}', "'fly': allowed are groups, ready"),
+        (b'{"do": "fly"}', "'fly': must be one of groups, ready"),
         (b'{"do": ["ready"]}', "unknown command"),
         (b'{"do": "ready", "vni": 1}', "ready: unknown argument 'vni'"),
     ],
 )
-def test_anything_else_is_an_error_of_one_line(line: bytes, word: str) -> None:
-    told = answer(COMMANDS, line)
-    assert told["ok"] is False and word in told["error"] and "\n" not in told["error"]
+def test_an_invalid_request_gets_an_error_of_one_line(line: bytes, word: str) -> None:
+    reply = answer(COMMANDS, line)
+    assert reply["ok"] is False and word in reply["error"] and "\n" not in reply["error"]
 
 
-def test_several_requests_follow_on_one_connection(tmp_path: Path) -> None:
+def test_a_connection_takes_several_requests(tmp_path: Path) -> None:
     path = str(tmp_path / "sock")
     control = ControlSocket(path, COMMANDS)
     threading.Thread(target=control.serve, daemon=True).start()
@@ -54,7 +54,7 @@ def test_several_requests_follow_on_one_connection(tmp_path: Path) -> None:
         assert [json.loads(stream.readline())["ok"] for _ in range(2)] == [True, True]
 
 
-def test_the_file_is_private_and_goes_at_the_end(tmp_path: Path) -> None:
+def test_the_socket_file_is_private_and_removed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "sock"
     control = ControlSocket(str(path), COMMANDS)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -62,7 +62,9 @@ def test_the_file_is_private_and_goes_at_the_end(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_dead_process_file_is_replaced_and_a_live_one_is_an_error(tmp_path: Path) -> None:
+def test_the_socket_of_a_dead_process_is_replaced_and_one_in_use_is_an_error(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -74,12 +76,12 @@ def test_a_dead_process_file_is_replaced_and_a_live_one_is_an_error(tmp_path: Pa
 
 def test_a_plain_file_is_never_removed(tmp_path: Path) -> None:
     path = tmp_path / "notes"
-    path.write_text("mine")
-    with pytest.raises(ControlError, match="is no socket"):
+    path.write_text("notes")
+    with pytest.raises(ControlError, match="is not a socket"):
         ControlSocket(str(path), COMMANDS)
-    assert path.read_text() == "mine"
+    assert path.read_text() == "notes"
 
 
-def test_a_path_that_cannot_be_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="No such file"):
+def test_a_path_in_a_missing_directory_is_an_error_that_names_the_path(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match=r"missing/sock: No such file"):
         ControlSocket(str(tmp_path / "missing" / "sock"), COMMANDS)

@@ -1,13 +1,12 @@
-"""Flows to OpenFlow 1.3 bytes and back, with Ryu's own encoder and decoder."""
+"""Flows to OpenFlow 1.3 bytes and back, with the encoders and decoders of Ryu and of os-ken."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
-from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from controller import openflow, tables
 from controller.flows import DeleteFlow, Flow, Kind, Match, SendFrame, SetFlow, cookie_of, kind_of
@@ -25,13 +24,17 @@ FLOWS = [
 ]
 
 
-@pytest.fixture
-def datapath() -> Any:
-    return ProtocolDesc(ofproto_v1_3.OFP_VERSION)
+@pytest.fixture(params=["ryu", "os_ken"])
+def datapath(request: pytest.FixtureRequest) -> Any:
+    """What the framework's object for a connected switch has of the protocol."""
+    package = pytest.importorskip(f"{request.param}.ofproto").__name__
+    protocol = import_module(f"{package}.ofproto_protocol")
+    import_module(f"{package}.ofproto_v1_3_parser")
+    return protocol.ProtocolDesc(import_module(f"{package}.ofproto_v1_3").OFP_VERSION)
 
 
 def sent(datapath: Any, effect: SetFlow | DeleteFlow | SendFrame) -> Any:
-    """The message, having been through bytes."""
+    """The message of an effect, serialized."""
     message = openflow.message(datapath, effect)
     message.set_xid(1)
     message.serialize()
@@ -39,18 +42,18 @@ def sent(datapath: Any, effect: SetFlow | DeleteFlow | SendFrame) -> Any:
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: f"{flow.table}-{flow.priority}")
-def test_a_flow_read_back_is_the_flow_that_was_set(datapath: Any, flow: Flow) -> None:
+def test_a_flow_is_decoded_as_it_was_encoded(datapath: Any, flow: Flow) -> None:
     message = sent(datapath, SetFlow(1, flow))
-    match = ofproto_v1_3_parser.OFPMatch.parser(bytes(message.buf), MATCH_OFFSET)
-    told = SimpleNamespace(**{**vars(message), "match": match})
-    assert openflow.flow_of(ofproto_v1_3, told) == flow
-    assert not openflow.is_foreign(told)
+    match = datapath.ofproto_parser.OFPMatch.parser(bytes(message.buf), MATCH_OFFSET)
+    described = SimpleNamespace(**{**vars(message), "match": match})
+    assert openflow.flow_of(datapath.ofproto, described) == flow
+    assert not openflow.is_foreign(described)
 
 
 def test_adding_and_deleting_use_the_right_commands(datapath: Any) -> None:
     flow = FLOWS[0]
-    assert sent(datapath, SetFlow(1, flow)).command == ofproto_v1_3.OFPFC_ADD
-    assert sent(datapath, DeleteFlow(1, flow)).command == ofproto_v1_3.OFPFC_DELETE_STRICT
+    assert sent(datapath, SetFlow(1, flow)).command == datapath.ofproto.OFPFC_ADD
+    assert sent(datapath, DeleteFlow(1, flow)).command == datapath.ofproto.OFPFC_DELETE_STRICT
 
 
 def test_a_frame_goes_out_of_each_port(datapath: Any) -> None:
@@ -59,7 +62,7 @@ def test_a_frame_goes_out_of_each_port(datapath: Any) -> None:
     assert bytes(message.buf).endswith(b"frame")
 
 
-def test_cookies_tell_ours_from_others() -> None:
+def test_cookies_distinguish_own_flows_from_foreign_ones() -> None:
     assert [kind_of(cookie_of(kind)) for kind in Kind] == list(Kind)
     assert kind_of(0) is None and kind_of(cookie_of(Kind.BASE) | 0xFF) is None
     assert openflow.is_foreign(SimpleNamespace(cookie=7))
@@ -79,10 +82,10 @@ def test_exact_masks_are_left_out() -> None:
     assert openflow.match_fields(exact) == fields
 
 
-def test_an_address_has_one_text_however_the_framework_spells_it() -> None:
-    told = {"eth_type": 0x86DD, "ipv6_dst": ("ff05:0:0:0:0:0:EF01:10A", "ffff:ffff::")}
+def test_an_address_is_canonical_in_whichever_form_the_framework_writes_it(datapath: Any) -> None:
+    fields = {"eth_type": 0x86DD, "ipv6_dst": ("ff05:0:0:0:0:0:EF01:10A", "ffff:ffff::")}
     description = SimpleNamespace(
-        table_id=1, priority=2, cookie=0, idle_timeout=0, match=SimpleNamespace(items=told.items)
+        table_id=1, priority=2, cookie=0, idle_timeout=0, match=SimpleNamespace(items=fields.items)
     )
-    match = openflow.flow_of(ofproto_v1_3, description).match
+    match = openflow.flow_of(datapath.ofproto, description).match
     assert match.ipv6_dst == ("ff05::ef01:10a", "ffff:ffff::")

@@ -1,4 +1,4 @@
-"""Address tables of the switches."""
+"""The MAC address tables of the switches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_group_and_empty_addresses_are_never_learned(address: bytes) -> None:
     assert learnable(mac(1))
 
 
-def test_an_address_is_news_once_for_each_port() -> None:
+def test_an_address_is_learned_once_at_each_port() -> None:
     table = Switching()
     assert table.learn(1, mac(1), 3, 0.0)
     assert not table.learn(1, mac(1), 3, 0.1)
@@ -22,13 +22,13 @@ def test_an_address_is_news_once_for_each_port() -> None:
     assert table.port(1, mac(1)) == 4 and table.port(2, mac(1)) is None
 
 
-def test_a_switch_that_asks_again_later_has_lost_the_flow() -> None:
+def test_a_later_packet_in_means_that_the_switch_lost_the_flow() -> None:
     table = Switching()
     table.learn(1, mac(1), 3, 0.0)
     assert table.learn(1, mac(1), 3, REWRITE_S)
 
 
-def test_an_old_port_idling_out_does_not_remove_a_moved_address() -> None:
+def test_a_flow_that_idles_out_at_the_old_port_does_not_remove_a_moved_address() -> None:
     table = Switching()
     table.learn(1, mac(1), 3, 0.0)
     table.learn(1, mac(1), 4, 0.0)
@@ -37,7 +37,7 @@ def test_an_old_port_idling_out_does_not_remove_a_moved_address() -> None:
     assert list(table.hosts(1)) == []
 
 
-def test_a_port_takes_its_addresses_with_it() -> None:
+def test_a_port_that_goes_down_loses_its_addresses() -> None:
     table = Switching()
     for number, port in ((1, 3), (2, 3), (3, 4)):
         table.learn(1, mac(number), port, 0.0)

@@ -18,7 +18,7 @@ class Machine(Probes):
         self.without_tools: set[str] = set()
         self.failing: set[str] = set()  # a word of a command line makes it fail
         self.ran: list[tuple[str, ...]] = []
-        self.trial = "taken"  # what the kernel says to an eBPF program
+        self.trial = "loaded"  # the outcome of loading the eBPF programs
 
     def tool(self, name: str) -> bool:
         return name not in self.without_tools
@@ -147,10 +147,19 @@ def test_little_memory_is_a_lack() -> None:
     assert check.detail.startswith("128 MiB")
 
 
-def test_where_no_ebpf_program_is_taken_the_doctor_says_why_and_it_is_no_lack() -> None:
+def test_an_ebpf_program_that_cannot_be_loaded_is_explained_and_is_not_needed() -> None:
     machine = Machine()
     assert verdict(machine, "eBPF data path").ok
     machine.trial = "Operation not permitted; loading eBPF takes root"
     check = verdict(machine, "eBPF data path")
     assert not check.ok and not check.needed and check.cure == "sudo make demo"
     assert check.detail == f"{machine.trial}; VTEPs forward in Python"
+
+
+def test_the_end_of_the_verifiers_log_follows_the_reason() -> None:
+    machine = Machine(root=True)
+    reason = "the verifier rejects the eBPF program from_port: R1 invalid mem access 'scalar'"
+    machine.trial = f"{reason}\n7: (61) r1 = *(u32 *)(r1 +8)\nR1 invalid mem access 'scalar'"
+    check = verdict(machine, "eBPF data path")
+    assert check.detail == f"{reason}; VTEPs forward in Python"
+    assert check.lines == ("7: (61) r1 = *(u32 *)(r1 +8)", "R1 invalid mem access 'scalar'")

@@ -1,4 +1,4 @@
-"""Which configurations the kernel's data path can serve."""
+"""Which configurations the eBPF data path can serve."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ interface = "trunk0"
     [("192.0.2.11", ""), ("192.0.2.11", "udp_checksum = false"),
      ("2001:db8::11", "udp_checksum = false")],
 )  # fmt: skip
-def test_packets_without_checksum_are_for_the_kernel(local: str, more: str) -> None:
+def test_ebpf_can_serve_a_configuration_without_udp_checksums(local: str, more: str) -> None:
     assert hindrance(parse(FILE.format(local=local, more=more))) is None
 
 
 @pytest.mark.parametrize(
-    ("local", "more", "told"),
+    ("local", "more", "reason"),
     [("192.0.2.11", "udp_checksum = true", "udp_checksum is on"),
      ("2001:db8::11", "", "unless udp_checksum = false"),
      ("2001:db8::11", "udp_checksum = true", "unless udp_checksum = false")],
 )  # fmt: skip
-def test_packets_with_checksum_are_for_the_agent(local: str, more: str, told: str) -> None:
-    assert told in str(hindrance(parse(FILE.format(local=local, more=more))))
+def test_udp_checksums_need_python(local: str, more: str, reason: str) -> None:
+    assert reason in str(hindrance(parse(FILE.format(local=local, more=more))))

@@ -1,4 +1,4 @@
-"""The kernel's copy follows the core: after anything at all it says what the tables say."""
+"""The maps follow the core: after any sequence of operations they have the same rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRUNK = PortId(0)
 
 
 class Kernel:
-    """The maps, in memory of ours."""
+    """The maps, in memory of the test."""
 
     def __init__(self, core_options: Options) -> None:
         words = memoryview(bytearray(64 * layout.BUCKET_LENGTH)).cast("Q")
@@ -46,12 +46,12 @@ class Kernel:
         )
 
     def segment(self, vni: int) -> int | None:
-        """The number of a VNI's segment, as the kernel would read it."""
+        """The number of a VNI's segment, as the program would read it."""
         packed = self.maps.table.get(layout.key_of_vni(vni))
         return None if packed is None else layout.value_parts(packed)[1]
 
     def row(self, vni: int, station: bytes) -> tuple[str | None, bool] | None:
-        """(remote, permanent) of a MAC, as the kernel would read it."""
+        """(remote, permanent) of a MAC, as the program would read it."""
         segment = self.segment(vni)
         packed = None if segment is None else self.maps.table.get(layout.key(station, segment))
         if packed is None:
@@ -63,7 +63,7 @@ class Kernel:
 
 
 class FollowsTheCore(RuleBasedStateMachine):
-    """A core with a mirror; both must always say the same."""
+    """A core with a mirror. Both must always have the same rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,17 +117,17 @@ class FollowsTheCore(RuleBasedStateMachine):
         self.core.expire(self.now)
 
     @invariant()
-    def the_kernel_says_the_same(self) -> None:
+    def the_maps_have_the_same_rows(self) -> None:
         rows = 0
         for vni in (10, 20):
             segment = self.core.segments.by_vni.get(vni)
             assert (self.kernel.segment(vni) is None) == (segment is None)
             rows += segment is not None
             for station in MACS:
-                row = segment and segment.fdb.lookup(station)
+                row = None if segment is None else segment.fdb.lookup(station)
                 expected = None if row is None else (row.remote, row.static)
                 if segment and len(segment.fdb.static_remotes.get(station, ())) > 1:
-                    expected = None  # several remotes: the core chooses by flow
+                    expected = None  # several remotes: only the core can choose, by flow
                 assert self.kernel.row(vni, station) == expected
                 rows += expected is not None
         assert self.kernel.maps.table.rows == rows
@@ -150,7 +150,7 @@ def hear(core: Core, station: bytes, remote: str, now: float) -> None:
     core.datagram_from_underlay(remote, PORT, True, datagram, now)
 
 
-def test_a_row_that_the_kernel_renewed_lives_on() -> None:
+def test_a_row_that_the_program_renewed_does_not_age() -> None:
     core, kernel = carrying()
     hear(core, MACS[0], REMOTES[0], 100.0)
     key = layout.key(MACS[0], kernel.segment(10) or 0)
@@ -166,7 +166,7 @@ def test_a_row_that_the_kernel_renewed_lives_on() -> None:
     assert core.segments.by_vni[10].fdb.rows == {} and kernel.row(10, MACS[0]) is None
 
 
-def test_what_the_kernel_forwarded_is_counted_once() -> None:
+def test_packets_forwarded_by_the_program_are_counted_once() -> None:
     core, kernel = carrying()
     at = (kernel.segment(10) or 0) * layout.SEGMENT_LENGTH + layout.SEGMENT_COUNTERS_AT
     layout.SEGMENT_COUNTERS.pack_into(kernel.maps.segments, at, 3, 300, 5, 700)
@@ -178,7 +178,7 @@ def test_what_the_kernel_forwarded_is_counted_once() -> None:
         assert counters.fast_path == 8
 
 
-def test_the_kernel_stands_still_while_someone_watches() -> None:
+def test_the_program_is_paused_while_someone_watches() -> None:
     core, kernel = carrying()
 
     def paused() -> int:
@@ -190,7 +190,7 @@ def test_the_kernel_stands_still_while_someone_watches() -> None:
     assert paused() == 0
 
 
-def test_a_remote_that_is_not_trusted_is_not_forwarded_to_by_the_kernel() -> None:
+def test_the_program_does_not_forward_to_an_untrusted_remote() -> None:
     core, kernel = carrying(trusted=frozenset(REMOTES[:1]))
     core.set_static(10, MACS[0], REMOTES[1], 0.0)
     core.set_static(10, MACS[1], REMOTES[0], 0.0)
@@ -198,7 +198,7 @@ def test_a_remote_that_is_not_trusted_is_not_forwarded_to_by_the_kernel() -> Non
     assert kernel.row(10, MACS[1]) == (REMOTES[0], True)
 
 
-def test_remotes_beyond_the_map_are_left_to_the_core_and_numbers_return() -> None:
+def test_remotes_that_do_not_fit_the_map_are_left_to_the_core_and_numbers_are_reused() -> None:
     core, kernel = carrying()
     stations = [number.to_bytes(6, "big") for number in range(0x0200, 0x020A)]
     for number, station in enumerate(stations):
@@ -211,7 +211,7 @@ def test_remotes_beyond_the_map_are_left_to_the_core_and_numbers_return() -> Non
     assert all(kernel.row(10, station) for station in stations[:7])
 
 
-def test_numbers_go_to_things_that_are_used() -> None:
+def test_a_number_is_free_when_its_last_user_returns_it() -> None:
     numbers = Numbers(3)
     assert (numbers.take("a"), numbers.take("a"), numbers.take("b")) == (1, 1, 2)
     assert numbers.take("c") is None

@@ -1,4 +1,4 @@
-"""The shared table of MACs: whatever happens, it says what a dict says."""
+"""The shared table of MACs: after any sequence of operations it equals a dict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def table(buckets: int) -> tuple[Table, memoryview]:
 
 
 @given(steps)
-def test_it_says_what_a_dict_says(done: list[tuple[str, int, int]]) -> None:
+def test_it_equals_a_dict(done: list[tuple[str, int, int]]) -> None:
     made, _ = table(buckets=32)
     model: dict[int, int] = {}
     for step, key, value in done:
@@ -37,14 +37,14 @@ def test_it_says_what_a_dict_says(done: list[tuple[str, int, int]]) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 256, 1 << 16])
-def test_half_full_it_takes_nearly_every_row(step: int) -> None:
+def test_nearly_every_row_fits_until_the_table_is_half_full(step: int) -> None:
     made, _ = table(buckets=1 << 10)
     rows = range(1, (1 << 11) + 1)
     taken = [made.set(layout.key((step * row).to_bytes(6, "big"), 3), row) for row in rows]
     assert made.rows == sum(taken) >= 0.999 * len(rows)
 
 
-def test_where_both_buckets_are_full_a_row_is_not_taken_and_no_other_is_harmed() -> None:
+def test_a_row_whose_buckets_are_full_is_refused_and_no_other_row_changes() -> None:
     made, words = table(buckets=2)
     taken = [key for key in range(1, 100) if made.set(key, key + 1000)]
     assert 4 <= len(taken) <= 8 and made.rows == len(taken)
@@ -52,7 +52,7 @@ def test_where_both_buckets_are_full_a_row_is_not_taken_and_no_other_is_harmed()
     assert sum(1 for at in range(0, len(words), 2) if words[at]) == len(taken)
 
 
-def test_a_removed_row_makes_room() -> None:
+def test_a_removed_row_frees_its_slot() -> None:
     made, _ = table(buckets=1)
     assert all(made.set(key, key) for key in (1, 2, 3, 4)) and not made.set(5, 5)
     assert made.remove(2) == 2 and made.set(5, 5)

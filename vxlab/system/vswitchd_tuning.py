@@ -1,8 +1,9 @@
-"""What makes Open vSwitch's userspace datapath bear more: bigger queues, and a CPU of its own.
+"""What lets Open vSwitch's userspace datapath carry more: bigger queues, and a CPU of its own.
 
-One thread of vswitchd carries every frame of a lab. A super-frame that a tunnel cuts into forty
-packets overruns its sockets' default buffers, and the receiving work of all virtual links would be
-done in that thread's time, too: so it keeps to one CPU, and that work is for the others.
+One thread of vswitchd forwards every frame of a lab. A super-frame that a tunnel cuts into forty
+packets overruns the default buffers of its sockets. The receive processing of all virtual links
+would run in that thread's time, too. So the thread is pinned to one CPU, and the kernel does the
+receive processing on the others (receive packet steering, RPS).
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from pathlib import Path
 
 from vxlab.system.directory import LabDirectory
 
-_BUFFER = 4 << 20  # bytes a port
+_BUFFER = 4 << 20  # bytes for each port
 _SO_RCVBUFFORCE = 33
-_PIDFD_GETFD = 438  # the same number on all architectures
-_RPS = Path("/proc/sys/net/core/rps_default_mask")  # of this network namespace, from Linux 6.4 on
+_PIDFD_GETFD = 438  # system call number, the same on all architectures
+_RPS = Path("/proc/sys/net/core/rps_default_mask")  # of this network namespace, since Linux 6.4
 _CPUS = 32  # of one word of the mask; a lab has no use for more
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
-def relieve(directory: LabDirectory) -> int:
-    """Keep the forwarding thread of a lab's vswitchd, its first, to its CPU, and grow its queues.
+def pin_and_grow_buffers(directory: LabDirectory) -> int:
+    """Pin the forwarding thread of a lab's vswitchd, its first, and grow its sockets' buffers.
 
-    The packet sockets get room for bursts, for which vswitchd has no setting; returns how many did.
-    Where the kernel does not allow it (an ordinary user, Yama)
-    they stay as they are, and bursts cost retransmissions.
+    vswitchd has no setting for the buffers. Returns how many were grown; where the kernel does not
+    allow it (an ordinary user, Yama) they keep their size, and bursts cost retransmissions.
     """
     pid = int((directory.ovs / "ovs-vswitchd.pid").read_text())
     own = _own_cpu()
@@ -42,14 +42,14 @@ def relieve(directory: LabDirectory) -> int:
 
 
 def _grow(process: int, number: int) -> bool:
-    """Grow the buffer of one descriptor of a process; whether it is a packet socket."""
+    """Grow the buffer of one descriptor of a process; returns whether it was a packet socket."""
     fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, process, number, 0)
     if fd < 0:
         return False
     try:
         ours = socket.socket(fileno=fd)
     except OSError:
-        os.close(fd)  # no socket
+        os.close(fd)  # not a socket
         return False
     with ours:
         if ours.family != socket.AF_PACKET:
@@ -61,13 +61,13 @@ def _grow(process: int, number: int) -> bool:
     return True
 
 
-def spread_command() -> str:
-    """A shell command: who receives on interfaces made from now on in this namespace."""
+def receive_command() -> str:
+    """A shell command: other CPUs receive for interfaces made from now on in its namespace."""
     return f"echo {_mask()} 2> /dev/null > {_RPS} || true"
 
 
-def spread() -> None:
-    """The same for the namespace of this process."""
+def receive_on_other_cpus() -> None:
+    """Do the same in the namespace of this process."""
     with contextlib.suppress(OSError):
         _RPS.write_text(_mask())
 
@@ -78,6 +78,6 @@ def _mask() -> str:
 
 
 def _own_cpu() -> int | None:
-    """The CPU of this lab's vswitchd; labs beside each other differ, as their PID namespaces do."""
+    """The CPU of this lab's vswitchd, chosen by its PID namespace so that two labs differ."""
     cpus = sorted(os.sched_getaffinity(0))[:_CPUS]
     return cpus[_PID_NAMESPACE.stat().st_ino % len(cpus)] if len(cpus) > 1 else None
