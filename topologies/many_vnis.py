@@ -16,10 +16,11 @@ from pathlib import Path
 # For plain `mn` only, which runs the system's Python and does not set __file__: README.md here.
 sys.path.append(str(Path(sys._getframe().f_code.co_filename).resolve().parents[1]))
 
+from vtep.constants import LAST_VNI
 from vxlab import Option, OverlayTopo, UnderlayController, whole
 
 # VNIs with VMs: both ends of the 24-bit range, and one that is no VLAN id.
-INHABITED = {"L": 1, "M": 4096, "H": 16777215}
+INHABITED = {"L": 1, "M": 4096, "H": LAST_VNI}
 
 
 class ManyVnis(OverlayTopo):
@@ -33,7 +34,7 @@ class ManyVnis(OverlayTopo):
     def lay(self) -> None:
         """VMs Ln, Mn and Hn in VNIs 1, 4096 and 16777215 behind hvn; the others between."""
         count, groups = self.settings["vnis"], self.settings["groups"]
-        spread = (1 + n * (16777215 // count) for n in range(1, count))
+        spread = (1 + n * (LAST_VNI // count) for n in range(1, count))
         vnis = [*INHABITED.values(), *(vni for vni in spread if vni not in INHABITED.values())]
         segments = [
             self.segment(v, f"239.1.3.{n % groups + 1}") for n, v in enumerate(vnis[:count])

@@ -1,1 +1,1 @@
-"""A VXLAN tunnel end point (RFC 7348) in Python, usable alone on any Linux host."""
+"""A VXLAN tunnel end point (VTEP, RFC 7348) in Python. It runs on any Linux host."""

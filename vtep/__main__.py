@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 
-from vtep.config import DATAPATHS
+from vtep.config import DATA_PATHS
 from vtep.launch import launch
 
 
 def main() -> int:
-    """Read the command line and run."""
+    """Parse the command line and run the agent; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m vtep", description="A VXLAN tunnel end point.")
     default = os.environ.get("VXLAB_VTEP_CONFIG")
     parser.add_argument(
@@ -19,13 +19,13 @@ def main() -> int:
         metavar="FILE.toml",
         default=default,
         required=default is None,
-        help="what to carry, where (see vtep/config.py) [$VXLAB_VTEP_CONFIG]",
+        help="configuration file (see vtep/config.py) [$VXLAB_VTEP_CONFIG]",
     )
     parser.add_argument(
         "--datapath",
-        choices=DATAPATHS,
+        choices=DATA_PATHS,
         default=os.environ.get("VXLAB_DATAPATH"),
-        help="how known unicast is forwarded, whatever the file says [$VXLAB_DATAPATH]",
+        help="data path; overrides the file's `datapath` [$VXLAB_DATAPATH]",
     )
     given = parser.parse_args()
     return launch(given.config, given.datapath)

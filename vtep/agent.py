@@ -1,6 +1,7 @@
-"""The agent: one loop that joins ports, underlay, core and clock. No forwarding decision here.
+"""The agent: one loop that connects ports, underlay, core and clock.
 
-Ready descriptor -> core -> carry out effects -> re-arm one timer.
+Ready descriptor -> core -> carry out effects, report events -> wait for the next deadline. No
+forwarding decision is made here.
 """
 
 from __future__ import annotations
@@ -8,100 +9,81 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
 
 from vtep import commands
-from vtep.coalesce import PortRun
 from vtep.config import Config
 from vtep.control import Control
 from vtep.core import Core
+from vtep.data_path import PortReader, UnderlayReader, open_data_path
 from vtep.drops import DropReason
-from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
-from vtep.fastpath.choice import open_fast_path
+from vtep.effects import Decision, PortId
+from vtep.executor import Executor
+from vtep.log import log
 from vtep.options import Options
-from vtep.ports.packet import Frame, PacketPort
-from vtep.superpacket import PacketRun
+from vtep.ports.packet import PacketPort
+from vtep.reporting import Reporter
 from vtep.underlay.base import Underlay
+from vtep.underlay.gso_sender import open_gso_sender
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
-from vtep.underlay.segmenting import Segmenting, kernel_segments
-from vtep.waiting import Waiting
 from vtep.wire import is_ipv6
 
 _OVERRUN_EVERY_S = 1.0
 
 
-class Reader(Protocol):
-    """Where frames of a port are read."""
-
-    def fileno(self) -> int:
-        """For selectors."""
-
-    def read(self) -> Iterator[Frame | DropReason]:
-        """The frames that wait, up to a batch of reads."""
-
-
 class Agent:
-    """One VTEP that runs."""
+    """One running VTEP."""
 
     def __init__(self, config: Config) -> None:
-        """Open everything and carry the configured segments; StartError says what is in the way."""
+        """Open everything and add the configured segments; StartError says what prevents it."""
         self.name = config.name
         self.ports = config.ports
         underlay = config.underlay
         kind = Ipv6Underlay if is_ipv6(underlay.local) else Ipv4Underlay
-        self._underlay: Underlay = kind(underlay.interface, underlay.local, underlay.port, say)
+        self._underlay: Underlay = kind(underlay.interface, underlay.local, underlay.port, log)
         self._ports = [PacketPort(interface) for interface in config.ports]
         if not underlay.udp_checksum:
             self._underlay.accept_zero_checksums()
-        segmenting = _segmenting(config, self._underlay)
-        self._sender: Underlay | Segmenting = segmenting or self._underlay
-        options = _options(config, self._underlay.mtu, segmenting is not None)
-        self._fast, self.datapath = open_fast_path(config, options, self._underlay, self._ports)
-        self.core = Core(options, None if self._fast is None else self._fast.mirror)
-        self._to_ports = Waiting(PortRun(), self.carry_out, self._write_run)
-        self._to_underlay = None
-        if segmenting is not None:
-            self._to_underlay = Waiting(
-                PacketRun(), self.carry_out, partial(self._send_run, segmenting)
-            )
+        gso_sender = open_gso_sender(underlay, self._underlay)
+        options = _options(config, self._underlay.mtu, gso_sender is not None)
+        self.data_path = open_data_path(config, options, self._underlay, self._ports)
+        self.core = Core(options, self.data_path.mirror)
+        self.reporter = Reporter(self.core.watch)
+        self._executor = Executor(self.core, self.reporter, self._ports, self._underlay, gso_sender)
+        self._closing = [
+            self.data_path.close, (gso_sender or self._underlay).close,
+            *(port.close for port in self._ports),
+        ]  # fmt: skip
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._overrun_due_s = 0.0
         self._add_segments(config)
-        self._control = None
         if config.control is not None:
-            self._control = Control(config.control, self._selector, commands.table(self))
+            control = Control(config.control, self._selector, commands.table(self))
+            self._closing.append(control.close)  # last: clients wait for the end of the connection
 
     def _add_segments(self, config: Config) -> None:
         now = time.monotonic()
         for segment in config.segments:
             port = PortId(self.ports.index(segment.port))
-            self.carry_out(self.core.add_segment(commands.carried(segment, port), now))
+            self.carry_out(self.core.add_segment(commands.segment_spec(segment, port), now))
         for row in config.static:
             self.core.set_static(row.vni, row.mac, row.remote, now, add=True)
 
     # -- the loop
 
     def run(self) -> None:
-        """Forward until told to stop; then leave all groups."""
+        """Forward until `stop` is called or a signal arrives; then leave all groups and close."""
         self._wake_on_signals()
-        read = selectors.EVENT_READ
-        self._selector.register(self._underlay, read, self._underlay_ready)
-        readers: Sequence[Reader] = self._ports
-        if self._fast is None:
-            self._underlay.take_merged()
-            for port in self._ports:
-                port.listen()
-        else:
-            self._selector.register(self._fast.misses, read, self._misses_ready)
-            readers = self._fast.ports
-        for number, reader in enumerate(readers):
-            self._selector.register(reader, read, _PortReady(self, PortId(number), reader))
+        self.data_path.start()
+        for number, port in enumerate(self.data_path.port_readers):
+            ready = partial(self._port_ready, PortId(number), port)
+            self._selector.register(port, selectors.EVENT_READ, ready)
+        for underlay in self.data_path.underlay_readers:
+            ready = partial(self._underlay_ready, underlay)
+            self._selector.register(underlay, selectors.EVENT_READ, ready)
         while not self._stopping:
             for key, mask in self._selector.select(self._until_deadline()):
                 key.data(mask)
@@ -109,7 +91,7 @@ class Agent:
         self._end()
 
     def _wake_on_signals(self) -> None:
-        """A signal only writes a byte that the selector sees, so none comes at a wrong moment."""
+        """A signal only writes a byte that the selector sees, so it never interrupts a decision."""
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,141 +104,69 @@ class Agent:
 
     def _on_time(self) -> None:
         now = time.monotonic()
-        self.core.expire(now)
+        self.reporter.report(self.core.expire(now))
         if now >= self._overrun_due_s:
             self._overrun_due_s = now + _OVERRUN_EVERY_S
-            self.count_overruns(now)
+            self._count_overruns(now)
 
-    def count_overruns(self, now: float) -> None:
-        """Count what the kernel lost before it could be read."""
-        packets, frames = (0, 0) if self._fast is None else self._fast.overrun()
-        if lost := packets + self._underlay.overrun():
-            self.core.lost(None, DropReason.UNDERLAY_OVERRUN, now, lost)
-        if lost := frames + sum(port.overrun() for port in self._ports):
-            self.core.lost(None, DropReason.PORT_OVERRUN, now, lost)
+    def _count_overruns(self, now: float) -> None:
+        """Count the packets and frames that the kernel dropped before they could be read."""
+        packets, frames = self.data_path.overruns()
+        if packets:
+            self._count_lost(DropReason.UNDERLAY_OVERRUN, now, packets)
+        if frames:
+            self._count_lost(DropReason.PORT_OVERRUN, now, frames)
+
+    def _count_lost(self, reason: DropReason, now: float, times: int = 1) -> None:
+        self.reporter.report(self.core.lost(None, reason, now, times))
 
     def stop(self) -> None:
-        """End after the present round."""
+        """End after the current round of the loop."""
         self._stopping = True
 
     def _end(self) -> None:
         now = time.monotonic()
         for vni in list(self.core.segments.by_vni):
             self.carry_out(self.core.remove_segment(vni, now, why="stopping"))
-        if self._fast is not None:
-            self._fast.close()
-        self._sender.close()
-        for port in self._ports:
-            port.close()
-        if self._control is not None:
-            self._control.close()  # last: who waits for the end asks here
+        for close in self._closing:
+            close()
 
-    # -- in
+    # -- input
 
-    def _underlay_ready(self, _mask: int) -> None:
+    def _underlay_ready(self, underlay: UnderlayReader, _mask: int) -> None:
         now = time.monotonic()
-        for sender, sport, to_group, octet, datagram in self._underlay.receive():
-            self._to_ports.carry_out(
-                self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
-            )
-        self._to_ports.hand_over()
-
-    def _misses_ready(self, _mask: int) -> None:
-        assert self._fast is not None
-        now = time.monotonic()
-        for arrived in self._fast.receive():
+        batch, decide = self._executor.to_ports, self.core.datagram_from_underlay
+        for arrived in underlay.receive():
             if isinstance(arrived, DropReason):
-                self.core.lost(None, arrived, now)
+                self._count_lost(arrived, now)
                 continue
             sender, sport, to_group, octet, datagram = arrived
-            self.carry_out(
-                self.core.datagram_from_underlay(sender, sport, to_group, datagram, now, octet)
-            )
+            batch.carry_out(decide(sender, sport, to_group, datagram, now, octet))
+        batch.flush()
 
-    def port_ready(self, number: PortId, port: Reader) -> None:
-        """Frames wait at a port."""
+    def _port_ready(self, number: PortId, port: PortReader, _mask: int) -> None:
         now = time.monotonic()
-        waiting = self._to_underlay
-        carry_out = self.carry_out if waiting is None else waiting.carry_out
+        batch, decide = self._executor.to_underlay, self.core.frame_from_port
         for arrived in port.read():
             if isinstance(arrived, DropReason):
-                self.core.lost(None, arrived, now)
+                self._count_lost(arrived, now)
             else:
-                carry_out(self.core.frame_from_port(number, *arrived, now))
-        if waiting is not None:
-            waiting.hand_over()
+                batch.carry_out(decide(number, *arrived, now))
+        batch.flush()
 
-    # -- out
+    # -- for commands
 
-    def carry_out(self, effects: Iterable[Effect]) -> None:
-        """Do what the core asks, and tell it what could not be done."""
-        for effect in effects:
-            if isinstance(effect, ToUnderlay):
-                reason = self._sender.send(effect.destination, effect.packet)
-            elif isinstance(effect, ToPort):
-                reason = self._ports[effect.port].write(effect.vlan, effect.frame)
-            else:
-                self._change_membership(effect)
-                continue
-            if reason is not None or effect.told is not None:
-                self._settle(effect, reason)
-
-    def _change_membership(self, effect: JoinGroup | LeaveGroup) -> None:
-        if isinstance(effect, JoinGroup):
-            self._underlay.join(effect.group)
-        else:
-            self._underlay.leave(effect.group)
-
-    def _write_run(self, run: list[ToPort]) -> None:
-        first = run[0]
-        reasons = self._ports[first.port].write_run(first.vlan, [each.frame for each in run])
-        for effect, reason in zip(run, reasons, strict=True):
-            self._settle(effect, reason)
-
-    def _send_run(self, segmenting: Segmenting, run: list[ToUnderlay]) -> None:
-        reasons = segmenting.send_run(run[0].destination, [each.packet for each in run])
-        for effect, reason in zip(run, reasons, strict=True):
-            self._settle(effect, reason)
-
-    def _settle(self, effect: ToUnderlay | ToPort, reason: DropReason | None) -> None:
-        if reason is not None:
-            self.core.failed(effect, reason, time.monotonic())
-        elif effect.told is not None:
-            self.core.done(effect)
+    def carry_out(self, decision: Decision) -> None:
+        """Carry out a decision at once; StartError if a group cannot be joined."""
+        self._executor.carry_out(decision)
 
     def kernel_groups(self) -> set[str]:
-        """The groups the kernel is a member of on the underlay interface."""
+        """The groups that the kernel has joined on the underlay interface."""
         return self._underlay.kernel_groups()
 
 
-class _PortReady:
-    """Binds a port to the agent, as the selector's data."""
-
-    def __init__(self, agent: Agent, number: PortId, port: Reader) -> None:
-        self._agent, self._number, self._port = agent, number, port
-
-    def __call__(self, _mask: int) -> None:
-        self._agent.port_ready(self._number, self._port)
-
-
-def _segmenting(config: Config, underlay: Underlay) -> Segmenting | None:
-    """Who sends runs of packets for the kernel to cut; None where it has to be each by itself.
-
-    The kernel cuts only what has a UDP checksum, and sets DF.
-    """
-    told = config.underlay
-    if not (told.udp_checksum and told.df and kernel_segments()):
-        return None
-    if not told.offload:
-        try:
-            underlay.without_send_offloads()
-        except OSError:
-            return None
-    return Segmenting(underlay, told.local, told.port)
-
-
-def _options(config: Config, mtu: int, segmenting: bool) -> Options:
-    """segmenting: whether the sender computes UDP checksums, if any, and not the core."""
+def _options(config: Config, mtu: int, gso: bool) -> Options:
+    """The core's options. gso: the sender computes UDP checksums, so the core must not."""
     underlay = config.underlay
     return Options(
         local=underlay.local,
@@ -266,15 +176,10 @@ def _options(config: Config, mtu: int, segmenting: bool) -> Options:
         df=underlay.df,
         icmp_too_big=underlay.icmp_too_big,
         trusted=frozenset(underlay.trusted),
-        udp_checksum=underlay.udp_checksum and not segmenting,
+        udp_checksum=underlay.udp_checksum and not gso,
         source_ports=underlay.source_ports,
         strict=underlay.strict,
         ageing_s=config.ageing_s,
         limit=config.limit,
         mtu=mtu,
     )
-
-
-def say(text: str) -> None:
-    """One line in the agent's log."""
-    print(f"vtep: {text}", file=sys.stderr, flush=True)

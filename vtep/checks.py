@@ -1,26 +1,29 @@
-"""Checks of what an operator writes, in a file or at run time: each names key, value and bounds."""
+"""Checks of values that an operator gives, in a file or at run time.
+
+Each error names the key, the value and what it must be.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 
+from vtep.constants import LAST_VNI
 from vtep.ethernet import is_learnable, mac_bytes
-from vtep.wire import LAST_VNI
 
 
 class ConfigError(Exception):
-    """What the operator wrote cannot be; the message names key, value and what is allowed."""
+    """A value is invalid; the message names the key, the value and what it must be."""
 
 
-def refuse(key: str, value: object, allowed: str) -> ConfigError:
-    """A ConfigError in the one form all of them have."""
-    return ConfigError(f"{key} = {value!r}: allowed is {allowed}")
+def must_be(key: str, value: object, expected: str) -> ConfigError:
+    """The ConfigError for an invalid value."""
+    return ConfigError(f"{key} = {value!r}: must be {expected}")
 
 
 def whole(key: str, value: object, low: int, high: int) -> int:
     """A checked whole number."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise refuse(key, value, f"a whole number from {low} to {high}")
+        raise must_be(key, value, f"a whole number from {low} to {high}")
     return value
 
 
@@ -32,14 +35,14 @@ def vni(key: str, value: object) -> int:
 def flag(key: str, value: object) -> bool:
     """A checked true or false."""
     if not isinstance(value, bool):
-        raise refuse(key, value, "true or false")
+        raise must_be(key, value, "true or false")
     return value
 
 
 def text(key: str, value: object) -> str:
-    """A checked, non-empty text."""
+    """A checked, non-empty string."""
     if not isinstance(value, str) or not value:
-        raise refuse(key, value, "a text")
+        raise must_be(key, value, "a non-empty string")
     return value
 
 
@@ -47,9 +50,9 @@ def _host(key: str, value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Addr
     try:
         found = ipaddress.ip_address(text(key, value))
     except ValueError:
-        raise refuse(key, value, "an IP address") from None
+        raise must_be(key, value, "an IP address") from None
     if found.is_multicast or found.is_unspecified or str(found) == "255.255.255.255":
-        raise refuse(key, value, "the IP address of one host")
+        raise must_be(key, value, "the IP address of one host")
     return found
 
 
@@ -61,10 +64,10 @@ def address(key: str, value: object) -> str:
 def addresses(key: str, value: object) -> tuple[str, ...]:
     """A checked list of host addresses, each once."""
     if not isinstance(value, list):
-        raise refuse(key, value, "a list of IP addresses")
+        raise must_be(key, value, "a list of IP addresses")
     found = tuple(address(key, item) for item in value)
     if len(set(found)) != len(found):
-        raise refuse(key, value, "each address once")
+        raise must_be(key, value, "a list without duplicates")
     return found
 
 
@@ -73,9 +76,9 @@ def group(key: str, value: object) -> str:
     try:
         found = ipaddress.ip_address(text(key, value))
     except ValueError:
-        raise refuse(key, value, "a multicast group") from None
+        raise must_be(key, value, "a multicast group") from None
     if not found.is_multicast:
-        raise refuse(key, value, "a multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8")
+        raise must_be(key, value, "a multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8")
     return str(found)
 
 
@@ -84,7 +87,7 @@ def mac(key: str, value: object) -> bytes:
     try:
         found = mac_bytes(text(key, value))
     except ValueError:
-        raise refuse(key, value, "a MAC such as 02:00:00:00:00:0a") from None
+        raise must_be(key, value, "a MAC such as 02:00:00:00:00:0a") from None
     if not is_learnable(found):
-        raise refuse(key, value, "the MAC of one station, no group address")
+        raise must_be(key, value, "the MAC of one station, not a group address")
     return found

@@ -1,7 +1,7 @@
-"""What the control socket's commands mean: a table from name to function, over one VTEP.
+"""The commands of the control socket: a table from name to function, for one VTEP.
 
-Shapes are those of `vxlab ... --json`. Each command gets the asking client and named arguments;
-it answers a result, or None where it has answered by itself.
+Results have the shapes of `vxlab ... --json`. Each command gets the client and named arguments. It
+returns a result, or None if it has sent an answer itself.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from vtep import checks, config
 from vtep.checks import ConfigError
 from vtep.control import Client, Commands, Refused
 from vtep.core import Core
-from vtep.effects import Effect, PortId
+from vtep.data_path import DataPath
+from vtep.effects import Decision, PortId
 from vtep.errors import StartError
 from vtep.ethernet import mac_text
 from vtep.events import Event
-from vtep.fastpath.choice import Choice
-from vtep.segments import Carried, Segment, SegmentTaken
+from vtep.reporting import Reporter
+from vtep.segments import Segment, SegmentSpec, SegmentTaken
 
 
 class Vtep(Protocol):
-    """What commands need of an agent."""
+    """What the commands use of an agent."""
 
     name: str
     core: Core
     ports: tuple[str, ...]
-    datapath: Choice
+    data_path: DataPath
+    reporter: Reporter
 
-    def carry_out(self, effects: Iterable[Effect]) -> None:
-        """Do what the core asks."""
+    def carry_out(self, decision: Decision) -> None:
+        """Carry out a decision of the core."""
 
     def kernel_groups(self) -> set[str]:
-        """The groups the kernel is a member of."""
+        """The groups that the kernel has joined."""
 
     def stop(self) -> None:
-        """End in order, soon."""
+        """Stop after the current round of the loop."""
 
 
 def table(vtep: Vtep) -> Commands:
@@ -63,9 +65,8 @@ class _Commands:
     def __init__(self, vtep: Vtep) -> None:
         self._vtep = vtep
         self._core = vtep.core
-        self._watchers: list[Callable[[Event], None]] = []
 
-    # -- looking
+    # -- state
 
     def ready(self, _client: Client) -> dict[str, Any]:
         vnis = len(self._core.segments.by_vni)
@@ -74,8 +75,8 @@ class _Commands:
             "ready": True,
             "vnis": vnis,
             "pid": os.getpid(),
-            "datapath": self._vtep.datapath.name,
-            "datapath_why": self._vtep.datapath.why,
+            "datapath": self._vtep.data_path.name,
+            "datapath_why": self._vtep.data_path.reason,
         }
 
     def fdb(self, _client: Client, vni: int | None = None) -> list[dict[str, Any]]:
@@ -114,7 +115,7 @@ class _Commands:
         named = [(vni, s.counters) for vni, s in sorted(self._core.segments.by_vni.items())]
         return [
             {"hypervisor": self._vtep.name, "vni": vni, **counters.as_json()}
-            for vni, counters in [*named, (None, self._core.nowhere)]
+            for vni, counters in [*named, (None, self._core.unassigned_counters)]
         ]
 
     def _chosen(self, vni: int | None) -> Iterable[Segment]:
@@ -124,9 +125,9 @@ class _Commands:
         try:
             return self._core.segments.by_vni[_checked(checks.vni, "vni", vni)]
         except KeyError:
-            raise Refused(f"vni = {vni!r}: this VTEP does not carry it") from None
+            raise Refused(f"vni = {vni!r}: this VTEP has no such VNI") from None
 
-    # -- changing
+    # -- changes
 
     def flush(
         self, _client: Client, vni: int | None = None, mac: str | None = None
@@ -134,18 +135,21 @@ class _Commands:
         chosen = None if mac is None else _checked(checks.mac, "mac", mac)
         if vni is not None:
             self._segment(vni)
-        return {"removed": self._core.flush(vni, chosen, time.monotonic())}
+        removed, events = self._core.flush(vni, chosen, time.monotonic())
+        self._vtep.reporter.report(events)
+        return {"removed": removed}
 
     def vni_add(self, _client: Client, /, **row: Any) -> dict[str, Any]:
         try:
             segment = config.segment(row, self._vtep.ports)
             if segment.port not in self._vtep.ports:
-                raise checks.refuse("port", segment.port, ", ".join(self._vtep.ports))
+                raise checks.must_be("port", segment.port, " or ".join(self._vtep.ports))
             port = PortId(self._vtep.ports.index(segment.port))
-            effects = self._core.add_segment(carried(segment, port), time.monotonic())
-            self._vtep.carry_out(effects)
+            decision = self._core.add_segment(segment_spec(segment, port), time.monotonic())
+            self._vtep.carry_out(decision)
         except StartError as error:
-            self._core.remove_segment(segment.vni, time.monotonic())
+            _, events = self._core.remove_segment(segment.vni, time.monotonic())
+            self._vtep.reporter.report(events)
             raise Refused(str(error)) from None
         except (ConfigError, SegmentTaken) as error:
             raise Refused(str(error)) from None
@@ -162,7 +166,7 @@ class _Commands:
         self._segment(vni)
         checked = _checked(checks.mac, "mac", mac), _checked(checks.address, "remote", remote)
         if remote == self._core.options.local:
-            raise Refused(f"remote = {remote!r}: allowed is any but this VTEP's own address")
+            raise Refused(f"remote = {remote!r}: must not be this VTEP's own address")
         self._core.set_static(vni, *checked, time.monotonic(), add)
         return {}
 
@@ -175,39 +179,29 @@ class _Commands:
         self._vtep.stop()
         return {}
 
-    # -- watching
+    # -- events
 
     def events(self, client: Client, initial: bool = False) -> None:
         """Stream events to the client until it leaves."""
         if client.on_close is not None:
-            raise Refused("events: on this connection already")
-        wants_initial = _checked(checks.flag, "initial", initial)
+            raise Refused("events: this connection already has them")
+        initial_first = _checked(checks.flag, "initial", initial)
         name, offset = self._vtep.name, time.time() - time.monotonic()
 
-        def tell(event: Event) -> None:
+        def send(event: Event) -> None:
             client.stream(lambda: event.as_json(name, offset, False))
 
-        self._watchers.append(tell)
-        self._core.watch(self._tell_all)
-        client.on_close = lambda: self._forget(tell)
+        self._vtep.reporter.subscribe(send)
+        client.on_close = lambda: self._vtep.reporter.unsubscribe(send)
         client.send({"ok": True, "result": {}})
-        if wants_initial:
-            for event in self._core.segments.standing(time.monotonic()):
+        if initial_first:
+            for event in self._core.segments.current_state(time.monotonic()):
                 client.send(event.as_json(name, offset, True))
 
-    def _forget(self, watcher: Callable[[Event], None]) -> None:
-        self._watchers.remove(watcher)
-        if not self._watchers:
-            self._core.watch(None)
 
-    def _tell_all(self, event: Event) -> None:
-        for tell in list(self._watchers):
-            tell(event)
-
-
-def carried(segment: config.SegmentConfig, port: PortId) -> Carried:
-    """A configured segment in the core's words."""
-    return Carried(
+def segment_spec(segment: config.SegmentConfig, port: PortId) -> SegmentSpec:
+    """The core's form of a configured segment."""
+    return SegmentSpec(
         vni=segment.vni,
         port=port,
         vlan=segment.vlan,

@@ -1,42 +1,42 @@
-"""The agent's configuration file (TOML), checked: what cannot be does not come to exist.
+"""The agent's configuration file (TOML), parsed and validated. Invalid configurations are rejected.
 
-All keys; where one has a default, it stands behind it.
+This list has all keys, each with its default or an example.
 
 name = "hv1"                    default: the host's name
-control = "/run/vtep/hv1.sock"  default: none, and then vtep.ctl has nothing to talk to
-datapath = "auto"               "ebpf": the kernel's or none; "python"; auto: ebpf where it can be
+control = "/run/vtep/hv1.sock"  control socket; default: none, and vtep.ctl cannot be used
+datapath = "auto"               "ebpf", "python", or "auto": eBPF if possible, else Python
 [underlay]
-interface = "eth0"              the NIC that carries the tunnels; needed
-local = "192.0.2.11"            its IP address, the outer source of all packets; needed
+interface = "eth0"              the NIC of the underlay; required
+local = "192.0.2.11"            its IP address, the outer source of all packets; required
 port = 4789                     UDP destination port (RFC 7348 section 5)
-ttl = 64                        outer TTL, of multicast too; 1 to 255, or "inherit" the inner one
+ttl = 64                        outer TTL, also of multicast; 1 to 255, or "inherit" the inner TTL
 tos = 0                         outer TOS or traffic class, a multiple of 4, or "inherit" the inner
-                                one; its ECN field is the inner one anyway (RFC 6040)
-df = true                       set DF (IPv4): routers do not fragment; the VTEP never does
-icmp_too_big = true             tell a VM what fits the tunnel when its packet did not
-trusted = []                    addresses of VTEPs: packets of others are dropped; none: all trusted
+                                one; the ECN field is always the inner one (RFC 6040)
+df = true                       set DF (IPv4), so that routers do not fragment; VTEPs never do
+icmp_too_big = true             report the MTU of the tunnel to a VM whose packet was too big
+trusted = []                    drop packets of VTEPs with other addresses; empty: trust all
 udp_checksum = false            compute the outer UDP checksum; default over IPv6: true
 source_ports = [49152, 65535]   range of the outer source port, a hash of the inner flow
-strict = false                  drop packets with reserved bits set (RFC 7348: they are ignored)
-offload = true                  false: the NIC gets no super-frames (some switches take none)
+strict = false                  drop packets with reserved bits set (RFC 7348: ignore the bits)
+offload = true                  false: send no super-frames to the NIC, for switches without GSO
 [fdb]
-ageing_s = 300                  how long a row lives unrenewed
-limit = 65536                   rows a VNI may learn; above it frames are forwarded all the same
+ageing_s = 300                  seconds until a row that is not refreshed expires
+limit = 65536                   rows that a VNI may learn; further MACs are forwarded, not learned
 [[port]]
-interface = "trunk0"            towards the VMs; each port has its own 4094 VLANs; needed
+interface = "trunk0"            the side of the VMs; each port has its own 4094 VLANs; required
 [[segment]]
-vni = 10                        needed
-group = "239.1.1.10"            several segments may share one; needed, or else
+vni = 10                        required
+group = "239.1.1.10"            several segments may share one; required, unless there are
 remotes = ["192.0.2.12"]        flood by one packet to each of these (head-end replication); the
-                                VTEP's own address may be among them and is left out
-vlan = 1                        default: none, the untagged frames of the port
-port = "trunk0"                 default: the port, where there is but one
-inner_tags = "strip"            tags inside: off outwards, dropped inwards; or "carry"
-suppress_arp = false            answer ARP and neighbour solicitations for VMs known to be remote
-[[static]]                      rows that no frame moves; several of one MAC: several remotes, and
-vni = 10                        each flow keeps to one; needed
-mac = "02:00:00:00:00:0c"       needed
-remote = "192.0.2.13"           needed
+                                VTEP's own address is ignored
+vlan = 1                        default: the untagged frames of the port
+port = "trunk0"                 default: the only port
+inner_tags = "strip"            or "carry". Strip: remove VMs' tags, drop received frames with tags
+suppress_arp = false            answer ARP and neighbour solicitations for known remote VMs
+[[static]]                      rows that frames never change; several rows of one MAC are several
+vni = 10                        remotes, of which each flow uses one; required
+mac = "02:00:00:00:00:0c"       required
+remote = "192.0.2.13"           required
 """
 
 from __future__ import annotations
@@ -54,33 +54,41 @@ from vtep.checks import (
     flag,
     group,
     mac,
-    refuse,
+    must_be,
     text,
     vni,
     whole,
 )
+from vtep.constants import (
+    DEFAULT_AGEING_S,
+    DEFAULT_MAC_LIMIT,
+    DEFAULT_TTL,
+    FIRST_SOURCE_PORT,
+    LAST_SOURCE_PORT,
+    LAST_VLAN,
+    VXLAN_PORT,
+)
 from vtep.ethernet import mac_text
-from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, PORT, is_ipv6
+from vtep.wire import is_ipv6
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-DATAPATHS = ("auto", "ebpf", "python")
+DATA_PATHS = ("auto", "ebpf", "python")
 _TTLS = range(1, 256)
-_CLASSES = range(0, 256, 4)  # the two bits below a DSCP are ECN, and the inner packet's
-LAST_VLAN = 4094  # IEEE 802.1Q: 4095 is reserved
+_CLASSES = range(0, 256, 4)  # the two lowest bits are the ECN field
 
 
 @dataclass(frozen=True)
 class UnderlayConfig:
-    """The tunnel side."""
+    """The table [underlay]."""
 
     interface: str
     local: str
-    port: int = PORT
-    ttl: int | None = 64  # None: inherit
+    port: int = VXLAN_PORT
+    ttl: int | None = DEFAULT_TTL  # None: inherit
     dscp: int | None = 0  # None: inherit
     df: bool = True
     icmp_too_big: bool = True
@@ -93,7 +101,7 @@ class UnderlayConfig:
 
 @dataclass(frozen=True)
 class SegmentConfig:
-    """One VNI."""
+    """One [[segment]]."""
 
     vni: int
     group: str | None
@@ -106,7 +114,7 @@ class SegmentConfig:
 
 @dataclass(frozen=True)
 class StaticConfig:
-    """One row that stands from the start."""
+    """One [[static]] row."""
 
     vni: int
     mac: bytes
@@ -115,7 +123,7 @@ class StaticConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All an agent is told."""
+    """The whole configuration."""
 
     name: str
     control: str | None
@@ -125,15 +133,19 @@ class Config:
     ports: tuple[str, ...]
     segments: tuple[SegmentConfig, ...]
     static: tuple[StaticConfig, ...]
-    datapath: str = "auto"
+    data_path: str = "auto"
 
     def __post_init__(self) -> None:
-        """What only shows when all is known: double uses, unknown ports and VNIs."""
+        """Check what needs all tables: duplicates, unknown ports and VNIs, address families."""
         if self.underlay.interface in self.ports:
-            raise refuse("port.interface", self.underlay.interface, "any but underlay.interface")
+            raise must_be(
+                "port.interface",
+                self.underlay.interface,
+                "another interface than underlay.interface",
+            )
         for row in self.segments:
             if row.port not in self.ports:
-                raise refuse("segment.port", row.port, f"one of {', '.join(self.ports)}")
+                raise must_be("segment.port", row.port, f"one of {', '.join(self.ports)}")
             for destination in (row.group, *row.remotes):
                 self._check_family("segment", destination)
         for trusted in self.underlay.trusted:
@@ -141,9 +153,9 @@ class Config:
         vnis = {segment.vni for segment in self.segments}
         for static in self.static:
             if static.vni not in vnis:
-                raise refuse("static.vni", static.vni, "a VNI that a [[segment]] has")
+                raise must_be("static.vni", static.vni, "a VNI that a [[segment]] has")
             if static.remote == self.underlay.local:
-                raise refuse("static.remote", static.remote, "any but underlay.local")
+                raise must_be("static.remote", static.remote, "another address than underlay.local")
             self._check_family("static.remote", static.remote)
         _once(f"port.interface = {port}" for port in self.ports)
         _once(f"segment.vni = {row.vni}" for row in self.segments)
@@ -154,30 +166,30 @@ class Config:
         )
 
     def _check_family(self, key: str, destination: str | None) -> None:
-        """The VTEP speaks one IP version."""
+        """A VTEP uses one IP version."""
         if destination and is_ipv6(destination) != is_ipv6(self.underlay.local):
-            raise refuse(key, destination, "an address of the local one's family")
+            raise must_be(key, destination, "of the same address family as underlay.local")
 
 
 def _once(places: Iterable[str]) -> None:
-    """ConfigError for the first that comes twice."""
+    """ConfigError for the first duplicate."""
     seen = set()
     for place in places:
         if place in seen:
-            raise ConfigError(f"{place}: there twice; allowed is once")
+            raise ConfigError(f"{place}: given twice; must be unique")
         seen.add(place)
 
 
 def parse(source: str) -> Config:
-    """Read a configuration file's text; ConfigError says what is wrong with it."""
+    """Parse the text of a configuration file; ConfigError names the first mistake."""
     try:
         document = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"no TOML: {error}") from None
+        raise ConfigError(f"invalid TOML: {error}") from None
     table = _Table("", document)
     ports = tuple(_Table("port.", row).only("interface") for row in table.rows("port"))
     if not ports:
-        raise ConfigError("port: missing; allowed is one [[port]] or more")
+        raise ConfigError("port: missing; at least one [[port]] is required")
     control = table.take("control", None)
     config = Config(
         name=text("name", table.take("name", socket.gethostname())),
@@ -187,20 +199,20 @@ def parse(source: str) -> Config:
         ports=ports,
         segments=tuple(segment(row, ports) for row in table.rows("segment")),
         static=tuple(_static(_Table("static.", row)) for row in table.rows("static")),
-        datapath=_datapath(table.take("datapath", "auto")),
+        data_path=_data_path(table.take("datapath", "auto")),
     )
     table.end()
     return config
 
 
-def _datapath(value: Any) -> str:
-    if value not in DATAPATHS:
-        raise refuse("datapath", value, " or ".join(f'"{word}"' for word in DATAPATHS))
+def _data_path(value: Any) -> str:
+    if value not in DATA_PATHS:
+        raise must_be("datapath", value, " or ".join(f'"{word}"' for word in DATA_PATHS))
     return str(value)
 
 
 class _Table:
-    """A TOML table that is emptied as it is read, so that what is left over is unknown."""
+    """A TOML table from which keys are taken one by one; the keys left at the end are unknown."""
 
     def __init__(self, prefix: str, values: Mapping[str, Any]) -> None:
         self._prefix = prefix
@@ -217,29 +229,31 @@ class _Table:
         return default[0]
 
     def only(self, key: str) -> str:
-        """The one key a table may have."""
+        """The value of the only key that the table may have."""
         value = text(self._prefix + key, self.take(key))
         self.end()
         return value
 
     def table(self, key: str) -> dict[str, Any]:
-        """A sub-table; empty if it is not there."""
+        """A sub-table; empty if it is missing."""
         value = self.take(key, {})
         if not isinstance(value, dict):
-            raise refuse(key, value, f"a table [{key}]")
+            raise must_be(key, value, f"a table [{key}]")
         return value
 
     def rows(self, key: str) -> list[dict[str, Any]]:
-        """An array of tables; empty if it is not there."""
+        """An array of tables; empty if it is missing."""
         value = self.take(key, [])
         if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-            raise refuse(key, value, f"tables [[{key}]]")
+            raise must_be(key, value, f"tables [[{key}]]")
         return value
 
     def end(self) -> None:
-        """ConfigError if something is left."""
+        """ConfigError if a key is left."""
         for key in self._values:
-            raise ConfigError(f"{self._prefix}{key}: unknown; allowed: {', '.join(self._taken)}")
+            raise ConfigError(
+                f"{self._prefix}{key}: unknown; must be one of {', '.join(self._taken)}"
+            )
 
 
 def _underlay(table: _Table) -> UnderlayConfig:
@@ -248,8 +262,8 @@ def _underlay(table: _Table) -> UnderlayConfig:
     config = UnderlayConfig(
         interface=interface,
         local=local,
-        port=whole("underlay.port", table.take("port", PORT), 1, 65535),
-        ttl=_inherited("underlay.ttl", table.take("ttl", 64), _TTLS, "a whole number"),
+        port=whole("underlay.port", table.take("port", VXLAN_PORT), 1, 65535),
+        ttl=_inherited("underlay.ttl", table.take("ttl", DEFAULT_TTL), _TTLS, "a whole number"),
         dscp=_inherited("underlay.tos", table.take("tos", 0), _CLASSES, "a multiple of 4"),
         df=flag("underlay.df", table.take("df", True)),
         icmp_too_big=flag("underlay.icmp_too_big", table.take("icmp_too_big", True)),
@@ -263,46 +277,46 @@ def _underlay(table: _Table) -> UnderlayConfig:
     return config
 
 
-def _inherited(key: str, value: Any, allowed: range, words: str) -> int | None:
+def _inherited(key: str, value: Any, values: range, words: str) -> int | None:
     """A number, or None for "inherit"."""
     if value == "inherit":
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
-        raise refuse(key, value, f'"inherit", or {words} from {allowed[0]} to {allowed[-1]}')
+    if isinstance(value, bool) or not isinstance(value, int) or value not in values:
+        raise must_be(key, value, f'"inherit", or {words} from {values[0]} to {values[-1]}')
     return value
 
 
 def _range(value: Any) -> tuple[int, int]:
-    allowed = "[first, last] with 1 <= first <= last <= 65535"
+    expected = "[first, last] with 1 <= first <= last <= 65535"
     if not (isinstance(value, list) and len(value) == 2):
-        raise refuse("underlay.source_ports", value, allowed)
+        raise must_be("underlay.source_ports", value, expected)
     first, last = (whole("underlay.source_ports", port, 1, 65535) for port in value)
     if first > last:
-        raise refuse("underlay.source_ports", value, allowed)
+        raise must_be("underlay.source_ports", value, expected)
     return first, last
 
 
 def _fdb(table: _Table) -> dict[str, int]:
     values = {
-        "ageing_s": whole("fdb.ageing_s", table.take("ageing_s", 300), 1, 1_000_000),
-        "limit": whole("fdb.limit", table.take("limit", 65_536), 1, 10_000_000),
+        "ageing_s": whole("fdb.ageing_s", table.take("ageing_s", DEFAULT_AGEING_S), 1, 1_000_000),
+        "limit": whole("fdb.limit", table.take("limit", DEFAULT_MAC_LIMIT), 1, 10_000_000),
     }
     table.end()
     return values
 
 
 def segment(row: Mapping[str, Any], ports: tuple[str, ...]) -> SegmentConfig:
-    """One segment from a file, or from the operator at run time."""
+    """One segment, from a file or from a `vni add` command."""
     table = _Table("segment.", row)
     number = vni("segment.vni", table.take("vni"))
     vlan = table.take("vlan", None)
     tags = table.take("inner_tags", "strip")
     if tags not in ("strip", "carry"):
-        raise refuse("segment.inner_tags", tags, '"strip" or "carry"')
+        raise must_be("segment.inner_tags", tags, '"strip" or "carry"')
     default = (ports[0],) if len(ports) == 1 else ()
     chosen, remotes = table.take("group", None), table.take("remotes", [])
     if (chosen is None) == (not remotes):
-        raise ConfigError("segment: allowed is either a group or a list of remotes")
+        raise ConfigError("segment: must have either a group or a list of remotes")
     config = SegmentConfig(
         vni=number,
         group=None if chosen is None else group("segment.group", chosen),

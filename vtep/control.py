@@ -1,7 +1,7 @@
-"""The control socket: JSON lines in, JSON lines out, and a stream of events for who asks.
+"""The control socket: JSON lines in, JSON lines out, and streams of events.
 
-Non-blocking throughout: a slow or silent client costs the agent nothing but a bounded backlog.
-What the commands mean stands in commands.py.
+Nothing here blocks: a slow or silent client costs the agent a bounded backlog and no more. The
+commands themselves are in commands.py.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from vtep.errors import StartError
 
 Commands = Mapping[str, Callable[..., Any]]
 
-_BACKLOG = 4 << 20  # bytes that may wait for a slow reader
+_BACKLOG = 4 << 20  # bytes queued for a slow reader
 _LONGEST_REQUEST = 1 << 20
 
 
 class Refused(Exception):
-    """A request that cannot be carried out; its text goes to the asker."""
+    """A request cannot be carried out; the text is sent to the client."""
 
 
 class Control:
     """A listening unix socket and its clients, driven by the agent's selector."""
 
     def __init__(self, path: str, selector: selectors.BaseSelector, commands: Commands) -> None:
-        """Listen at path; StartError if a living agent listens there."""
+        """Listen at a path; StartError if another running agent listens there."""
         self._path = Path(path)
         self._selector = selector
         self._commands = commands
@@ -43,11 +43,11 @@ class Control:
         try:
             peer, _ = self._listener.accept()
         except OSError:
-            return  # the asker has gone again, or we have too many
+            return  # the client has gone, or there are too many open files
         self._clients.add(Client(peer, self._selector, self._commands, self._clients.discard))
 
     def close(self) -> None:
-        """Let go of all clients and remove the socket's file."""
+        """Close all connections and remove the socket's file."""
         for client in list(self._clients):
             client.flush_and_close()
         self._selector.unregister(self._listener)
@@ -72,9 +72,9 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _clear_away(path: Path) -> None:
-    """Remove the socket of an agent that died, and nothing else."""
+    """Remove the socket of an agent that no longer runs, and no other file."""
     if not path.is_socket():
-        return  # bind says what is wrong with it, if there is something
+        return  # bind reports any other problem with the path
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
@@ -107,7 +107,7 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has been let go of."""
+        """Whether the connection is closed."""
         return self._peer.fileno() < 0
 
     def _ready(self, mask: int) -> None:
@@ -130,11 +130,13 @@ class Client:
         self._received += arrived
         self._work()
         if len(self._received) > _LONGEST_REQUEST and b"\n" not in self._received:
-            self.send({"ok": False, "error": f"a request has at most {_LONGEST_REQUEST} bytes"})
+            self.send(
+                {"ok": False, "error": f"a request must have at most {_LONGEST_REQUEST} bytes"}
+            )
             self.close()
 
     def _work(self) -> None:
-        """Answer the requests that are complete, as long as the asker takes the answers."""
+        """Answer the complete requests, as long as the client reads the answers."""
         while not self.closed and len(self._waiting) <= _BACKLOG:
             line, end, rest = self._received.partition(b"\n")
             if not end:
@@ -147,12 +149,12 @@ class Client:
             request = json.loads(line)
             name = request.pop("do")
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-            self.send({"ok": False, "error": 'a request is {"do": COMMAND, ...} in one line'})
+            self.send({"ok": False, "error": 'a request must be {"do": COMMAND, ...} on one line'})
             return
         command = self._commands.get(name) if isinstance(name, str) else None
         if command is None:
-            allowed = ", ".join(self._commands)
-            self.send({"ok": False, "error": f"do = {name!r}: allowed is {allowed}"})
+            known = ", ".join(self._commands)
+            self.send({"ok": False, "error": f"do = {name!r}: must be one of {known}"})
             return
         self._carry_out(command, request)
 
@@ -167,24 +169,24 @@ class Client:
         except Refused as refusal:
             self.send({"ok": False, "error": str(refusal)})
         else:
-            if result is not None:  # None: the command has answered by itself
+            if result is not None:  # None: the command has sent an answer itself
                 self.send({"ok": True, "result": result})
 
     def send(self, document: Any) -> None:
-        """Queue one JSON line, whatever waits already: for answers."""
+        """Queue one JSON line, however long the queue is: for answers."""
         self._waiting += json.dumps(document).encode() + b"\n"
         self._flush()
 
     def stream(self, document: Callable[[], Any]) -> None:
-        """Queue one line of a stream, unless the reader is too slow: then count it as lost."""
+        """Queue one line of a stream; count it as lost if the reader is too slow."""
         if len(self._waiting) > _BACKLOG:
             self._lost += 1
             return
-        self._admit_lost()
+        self._report_lost()
         self.send(document())
 
-    def _admit_lost(self) -> bool:
-        """Queue the record of what was lost; whether there was anything."""
+    def _report_lost(self) -> bool:
+        """Queue the record of lost lines, if there are any; returns whether there were."""
         if not self._lost:
             return False
         self._waiting += b'{"decision": "lost", "count": %d}\n' % self._lost
@@ -193,7 +195,7 @@ class Client:
 
     def _flush(self) -> None:
         try:
-            while self._waiting or self._admit_lost():
+            while self._waiting or self._report_lost():
                 sent = self._peer.send(self._waiting)
                 del self._waiting[:sent]
         except BlockingIOError:
@@ -207,13 +209,13 @@ class Client:
         self._selector.modify(self._peer, wanted, self._ready)
 
     def flush_and_close(self) -> None:
-        """Send what can be sent at once, then close."""
+        """Send what can be sent without waiting, then close."""
         if not self.closed:
             self._flush()
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection, once."""
+        """Close the connection; a second call does nothing."""
         if self.closed:
             return
         self._selector.unregister(self._peer)

@@ -9,29 +9,32 @@ import socket
 import sys
 from typing import Any
 
-_VNI = ("--vni", {"type": int, "help": "this VNI alone"})
+_VNI = ("--vni", {"type": int, "help": "only this VNI"})
 _ALL_OF = {"action": "append", "dest": "remotes", "metavar": "ADDRESS"}
-_TAGS = {"choices": ("strip", "carry"), "help": "what becomes of a VM's own 802.1Q tags"}
-_WORDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
+_TAGS = {"choices": ("strip", "carry"), "help": "strip or carry the VM's own 802.1Q tags"}
+_COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
     "ready": ("ready", []),
     "fdb": ("fdb", [_VNI]),
     "groups": ("groups", []),
     "stats": ("stats", []),
     "events": (
         "events",
-        [("--initial", {"action": "store_true", "help": "first what holds already"})],
+        [("--initial", {"action": "store_true", "help": "begin with the current state"})],
     ),
-    "flush": ("flush", [_VNI, ("--mac", {"help": "this MAC alone"})]),
+    "flush": ("flush", [_VNI, ("--mac", {"help": "only this MAC"})]),
     "vni add": (
         "vni_add",
         [
             ("vni", {"type": int}),
-            ("group", {"nargs": "?", "help": "floods go there; or give --remote"}),
-            ("--remote", {**_ALL_OF, "help": "floods go to this VTEP; may be repeated"}),
-            ("--vlan", {"type": int, "help": "of the port; left out: untagged frames"}),
-            ("--port", {"help": "interface; may be left out where there is one"}),
+            ("group", {"nargs": "?", "help": "multicast group for floods; else give --remote"}),
+            ("--remote", {**_ALL_OF, "help": "flood to this VTEP by unicast; repeatable"}),
+            ("--vlan", {"type": int, "help": "VLAN of the port; default: untagged frames"}),
+            ("--port", {"help": "interface; default: the only port"}),
             ("--inner-tags", _TAGS),
-            ("--suppress-arp", {"action": "store_true", "help": "answer ARP for remote VMs"}),
+            (
+                "--suppress-arp",
+                {"action": "store_true", "help": "answer ARP for remote VMs"},
+            ),
         ],
     ),
     "vni del": ("vni_del", [("vni", {"type": int})]),
@@ -40,7 +43,7 @@ _WORDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         [
             ("vni", {"type": int}),
             *(("mac", {}), ("remote", {})),
-            ("--add", {"action": "store_true", "help": "one remote more for the MAC"}),
+            ("--add", {"action": "store_true", "help": "keep the MAC's other remotes"}),
         ],
     ),
     "static del": ("static_del", [("vni", {"type": int}), ("mac", {})]),
@@ -49,17 +52,20 @@ _WORDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
 
 
 def main(words: list[str] | None = None) -> int:
-    """Send one request and print the answer as JSON; 0 done, 1 refused or unreachable, 2 usage."""
+    """Send one request and print the answer as JSON; returns the exit status.
+
+    0: done. 1: refused, or no agent answers. 2: usage error.
+    """
     options = vars(_parser().parse_args(words))
     path, command = options.pop("socket"), options.pop("command")
     options.pop("word", None)
     if path is None:
-        print("vtep.ctl: --socket PATH or $VXLAB_VTEP_SOCKET is wanted", file=sys.stderr)
+        print("vtep.ctl: --socket PATH or $VXLAB_VTEP_SOCKET is required", file=sys.stderr)
         return 2
     given = {key: value for key, value in options.items() if value not in (None, False)}
     request = {"do": command, **given}
     try:
-        return _ask(path, request)
+        return _request(path, request)
     except OSError as error:
         print(f"vtep.ctl: {path}: {error.strerror}; is the agent running?", file=sys.stderr)
         return 1
@@ -68,10 +74,15 @@ def main(words: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vtep.ctl", description=__doc__)
     parser.add_argument("--socket", metavar="PATH", default=os.environ.get("VXLAB_VTEP_SOCKET"))
-    parser.add_argument("--json", action="store_const", const=None, help="answers are JSON anyway")
+    parser.add_argument(
+        "--json",
+        action="store_const",
+        const=None,
+        help="accepted and ignored: answers are always JSON",
+    )
     words = parser.add_subparsers(dest="word", required=True)
     groups: dict[str, Any] = {}
-    for phrase, (command, arguments) in _WORDS.items():
+    for phrase, (command, arguments) in _COMMANDS.items():
         first, _, second = phrase.partition(" ")
         if second:
             if first not in groups:
@@ -86,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ask(path: str, request: dict[str, Any]) -> int:
+def _request(path: str, request: dict[str, Any]) -> int:
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(path)
         with peer.makefile("rw", encoding="utf-8") as lines:

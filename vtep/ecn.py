@@ -1,8 +1,8 @@
-"""Traffic class and congestion marks through a tunnel (RFC 6040, RFC 2983). Pure.
+"""Traffic class and congestion marks through a tunnel (RFC 6040, RFC 2983). No I/O.
 
-Encapsulation, normal mode: the outer header bears the inner ECN field, CE included. Decapsulation
-keeps every cell of the table of RFC 6040 section 4.2; a changed inner IPv4 header gets a right
-checksum. Frames that carry no IP have no mark and are left alone.
+Encapsulation uses normal mode: the inner ECN field, including CE, is copied to the outer header.
+Decapsulation follows every cell of the table of RFC 6040 section 4.2, and updates the checksum of a
+changed inner IPv4 header. Frames without IP have no mark and are not changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NOT_ECT, ECT_1, ECT_0, CE = 0, 1, 2, 3
 _ECN = 0x03
 _DSCP = 0xFC
 
-# (inner, outer) -> the inner field that goes on; what is not here stays as it is
+# (inner, outer) -> the field that is delivered; all other pairs keep the inner field
 _CHANGED = {(ECT_0, ECT_1): ECT_1, (ECT_0, CE): CE, (ECT_1, CE): CE}
 
 
@@ -34,14 +34,14 @@ def hop_limit(frame: bytes) -> int | None:
 
 
 def outer_class(inner: int | None, dscp: int | None) -> int:
-    """The outer octet: the inner ECN field, and a fixed DSCP, or the inner one for None."""
+    """The outer octet: the inner ECN field with a fixed DSCP, or with the inner DSCP for None."""
     if inner is None:
         return dscp or 0
     return (inner & _DSCP if dscp is None else dscp) | inner & _ECN
 
 
 def decapsulated(frame: bytes, outer: int) -> bytes | None:
-    """The frame with the mark that it has after the tunnel; None where it must be dropped."""
+    """The frame with its mark after the tunnel; None if it must be dropped."""
     mark = outer & _ECN
     if mark == NOT_ECT:
         return frame
@@ -55,7 +55,7 @@ def decapsulated(frame: bytes, outer: int) -> bytes | None:
 
 
 def _ip(frame: bytes) -> tuple[int, int]:
-    """Where the IP header begins, and its version; version 0 where there is none."""
+    """Where the IP header begins, and its version; version 0 if there is none."""
     at = network_offset(frame)
     ethertype = frame[at - 2 : at]
     if ethertype == b"\x08\x00" and len(frame) >= at + 20:
@@ -74,7 +74,7 @@ def _marked(frame: bytes, mark: int) -> bytes:
     before = int.from_bytes(frame[at : at + 2], "big")
     changed[at + 1] = frame[at + 1] & _DSCP | mark
     after = int.from_bytes(changed[at : at + 2], "big")
-    # RFC 1624: the checksum changes by what the header word changed
+    # RFC 1624: update the checksum by the difference of the changed word
     total = (~int.from_bytes(frame[at + 10 : at + 12], "big") & 0xFFFF) + (~before & 0xFFFF) + after
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)

@@ -1,7 +1,8 @@
-"""All that the core may ask of the world."""
+"""What the core returns: effects that the agent carries out, and events that it reports."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, NewType
 
 from vtep.events import Event
@@ -10,25 +11,23 @@ PortId = NewType("PortId", int)
 
 
 class ToPort(NamedTuple):
-    """Hand a frame to a port, with an 802.1Q tag of `vlan`, or untagged for None."""
+    """Write a frame to a port, with an 802.1Q tag of `vlan`, or untagged if `vlan` is None."""
 
     port: PortId
     vlan: int | None
     frame: bytes
     vni: int
-    flood: bool  # whether it came to the group
-    told: Event | None  # for the observer, once it is done
-    counted: bool = True  # as decapsulated; what the VTEP itself says is not
+    flood: bool  # whether the packet was addressed to the group
+    counted: bool = True  # as decapsulated; False for frames that the VTEP itself made
 
 
 class ToUnderlay(NamedTuple):
-    """Send one IPv4 packet: to a remote VTEP or to a group."""
+    """Send one IPv4 or IPv6 packet to a remote VTEP or to a group."""
 
     destination: str
-    packet: bytearray
+    packet: bytearray  # from the IP header on; the kernel fills in the IPv4 header checksum
     vni: int
     flood: bool
-    told: Event | None  # for the observer, once it is done
 
 
 class JoinGroup(NamedTuple):
@@ -38,9 +37,14 @@ class JoinGroup(NamedTuple):
 
 
 class LeaveGroup(NamedTuple):
-    """Cease to be a member."""
+    """Cease to be a member of a multicast group."""
 
     group: str
 
 
 Effect = ToPort | ToUnderlay | JoinGroup | LeaveGroup
+
+# Effects in the order in which they are carried out, and events in the order in which they are
+# reported. The last event may depend on how the effects end; see `vtep.reporting`. A plain tuple,
+# because one is made for each packet.
+Decision = tuple[Sequence[Effect], Sequence[Event]]

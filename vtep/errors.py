@@ -1,7 +1,10 @@
-"""What stops an agent, in one line that names cause and cure."""
+"""Errors that prevent an agent from starting."""
 
 from __future__ import annotations
 
 
 class StartError(Exception):
-    """The machine does not let the agent do what it was told (exit status 1)."""
+    """The machine prevents something that the configuration requires (exit status 1).
+
+    The message is one line that names the cause and, if there is one, the fix.
+    """

@@ -1,6 +1,6 @@
-"""A look into an Ethernet frame: addresses, tags, flow hash, and a summary for people.
+"""Read an Ethernet frame: addresses, tags, flow hash, and a summary in text.
 
-Everything here copes with any bytes; what is not there is answered as absent.
+All functions accept any bytes; a field that is missing is reported as absent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def mac_text(mac: bytes) -> str:
 
 
 def mac_bytes(text: str) -> bytes:
-    """A MAC from text; ValueError if it is none."""
+    """A MAC from text; ValueError if the text is not a MAC."""
     mac = bytes.fromhex(text.replace(":", ""))
     if len(mac) != 6 or mac_text(mac) != text.lower():
         raise ValueError(text)
@@ -49,19 +49,19 @@ def is_group_address(mac: bytes) -> bool:
 
 
 def flood_reason(frame: bytes) -> str:
-    """Why a frame whose destination is in no table goes to everyone."""
+    """Why a frame without a row for its destination is flooded: the kind of its destination."""
     if not is_group_address(frame[:6]):
         return "unknown_unicast"
     return "broadcast" if frame[:6] == BROADCAST else "multicast"
 
 
 def is_learnable(mac: bytes) -> bool:
-    """Whether a source MAC may enter a table: no group address, not all zeros."""
+    """Whether a source MAC may be learned: neither a group address nor all zeros."""
     return not mac[0] & 1 and mac != _NO_ADDRESS
 
 
 def is_tagged(frame: bytes) -> bool:
-    """Whether a frame bears an 802.1Q tag."""
+    """Whether a frame has an 802.1Q tag."""
     return frame[12:14] in _TAGS
 
 
@@ -87,9 +87,10 @@ def tag(vlan: int) -> bytes:
 
 
 def flow_hash(frame: bytes) -> int:
-    """A number that is one for one flow: of addresses, protocol and ports if IP, else of the MACs.
+    """The same number for all frames of a flow.
 
-    Fragments are hashed without ports, since only the first has them; tags do not count.
+    It is a hash of addresses, protocol and ports of IP frames, and of the MACs of others. Fragments
+    are hashed without ports, because only the first has them; tags are skipped.
     """
     ethertype = frame[12:14]
     if ethertype == b"\x08\x00" and len(frame) >= 34:
@@ -106,11 +107,12 @@ def flow_hash(frame: bytes) -> int:
     return _mixed(0, b"", frame[:12])
 
 
-@lru_cache(_FLOWS_KEPT)  # the packets of a flow ask for the same again
+@lru_cache(_FLOWS_KEPT)  # all packets of a flow have the same hash
 def _mixed(protocol: int, ports: bytes, addresses: bytes) -> int:
-    """32 bits of multiplicative hashing: a few steps without a table, for the kernel does it, too.
+    """32 bits of multiplicative hashing: a few steps without a table, so that eBPF can do it too.
 
-    `flow_hash` in fastpath/frame.h is the same; words of eight bytes are read little-endian.
+    `flow_hash` in fastpath/frame.h must give the same result. Words of eight bytes are read
+    little-endian.
     """
     words = (int.from_bytes(addresses[at : at + 8], "little") for at in range(0, len(addresses), 8))
     mixed = 0
@@ -121,13 +123,13 @@ def _mixed(protocol: int, ports: bytes, addresses: bytes) -> int:
 
 
 def ethertype_of(frame: bytes) -> int:
-    """The type field after any tags; 0 where the frame ends before it."""
+    """The type field after any tags; 0 if the frame ends before it."""
     plain = without_tags(frame)
     return int.from_bytes(plain[12:14], "big") if len(plain) >= HEADER_LENGTH else 0
 
 
 def summary(frame: bytes) -> str:
-    """What a frame is, in a few words."""
+    """A short description of a frame."""
     plain = without_tags(frame)
     payload = plain[HEADER_LENGTH:]
     ethertype = ethertype_of(plain)

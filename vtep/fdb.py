@@ -1,16 +1,17 @@
 """The table of one VNI: which MAC is behind which remote VTEP or local port (RFC 7348 section 4.1).
 
 Rules of this file:
-- a row is born by learning or by the operator, and only here does it move, age or go;
-- only received frames renew a row: looking it up never does;
-- a static row never moves, never ages, and is never flushed;
-- above the limit nothing is learned, and nothing is pushed out: old rows keep their place.
+- A row is created by learning or by the operator. Rows move, age and are removed only here.
+- Only received frames refresh a row; a lookup never does.
+- A static row never moves, never ages, and is never flushed.
+- Above the limit nothing is learned and nothing is evicted: existing rows stay.
 This file does not know what a frame is, who asks, or what is done with the answer.
 
-Ageing costs nothing per frame: a row only notes when it was seen. A wheel shared by all tables
-holds each row once, in the slot of the second when it would be due; when that second comes the
-row is either stale and goes, or is put into the slot of its new due time. Granularity: 1 s.
-A faster data path may forward by a copy of the tables (`RowMirror`); it renews rows, too.
+Refreshing a row costs one assignment: the row only notes when it was seen. A timing wheel shared by
+all tables holds each row once, in the slot of the second in which it could expire. When that second
+comes, the row is removed if it was not refreshed, or else is put into the slot of its new due time.
+Granularity: 1 s. The eBPF data path forwards by a copy of the tables (`RowMirror`), and refreshes
+rows as well.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from typing import Protocol
 from vtep.effects import PortId
 
 LOCAL, DYNAMIC, STATIC = "local", "learned", "static"
-_TIDY_FROM = 1024  # what is left behind, in entries
+_STALE_ALLOWED = 1024  # stale entries
 
 
 class Outcome(Enum):
-    """What learning came to."""
+    """The result of learning."""
 
     REFRESHED = auto()
     LEARNED = auto()
     MOVED = auto()
-    CONFLICT = auto()  # a static row says otherwise
+    CONFLICT = auto()  # a static row contradicts it
     FULL = auto()
 
 
@@ -60,20 +61,20 @@ class Row:
 
 
 class RowMirror(Protocol):
-    """A copy of all tables that a faster data path forwards by; it follows every change at once."""
+    """A copy of all tables, by which the eBPF data path forwards; it follows every change."""
 
     def put(self, fdb: Fdb, mac: bytes, row: Row) -> None:
-        """A row is new, has changed, or was renewed."""
+        """A row was added, changed or refreshed."""
 
     def remove(self, fdb: Fdb, mac: bytes) -> None:
-        """A row is no more."""
+        """A row was removed."""
 
     def seen_s(self, fdb: Fdb, mac: bytes, row: Row) -> float:
-        """When the MAC was seen last, here or there."""
+        """When the MAC was seen last, by the core or by the eBPF data path."""
 
 
 class Slot:
-    """The rows that are due in one second; `due_s` is the one number that all of them share."""
+    """The rows that are due in one second."""
 
     __slots__ = ("due_s", "macs")
 
@@ -82,7 +83,7 @@ class Slot:
         self.macs: dict[Fdb, list[bytes]] = {}
 
     def entries(self) -> int:
-        """How many MACs it holds, of rows that are and that were."""
+        """The number of MACs in the slot, including those of removed rows."""
         return sum(map(len, self.macs.values()))
 
     def rows_of(self, fdb: Fdb) -> Iterator[tuple[bytes, Row]]:
@@ -94,10 +95,10 @@ class Slot:
 
 
 class Wheel:
-    """When which rows are due, for all tables of a VTEP; a slot a second.
+    """The timing wheel: which rows of all tables of a VTEP are due when, one slot per second.
 
-    A row that goes before its time leaves its MAC in the slot: the row's own `due_s` says whether a
-    MAC found there still means it. When most of them mean nothing, all slots are tidied up.
+    The MAC of a row that is removed early stays in its slot. The `due_s` of a row says whether a
+    MAC in a slot still refers to it. When most entries are stale, all slots are cleaned up.
     """
 
     def __init__(self, ageing_s: float, mirror: RowMirror | None = None) -> None:
@@ -106,18 +107,18 @@ class Wheel:
         self._slots: dict[int, Slot] = {}
         self._heap: list[int] = []
         self._rows = 0
-        self._entries = 0  # of rows, and what rows left behind
+        self._entries = 0  # including stale ones
 
     def enter(self, fdb: Fdb, mac: bytes, row: Row) -> None:
-        """A row is new."""
+        """A row was added."""
         self._rows += 1
         self._add(fdb, mac, row, row.seen_s)
 
     def leave(self) -> None:
-        """A row is no more; called when its table has forgotten it."""
+        """A row was removed; called after its table has removed it."""
         self._rows -= 1
-        if self._entries > 2 * self._rows + _TIDY_FROM:
-            self._tidy()
+        if self._entries > 2 * self._rows + _STALE_ALLOWED:
+            self._clean_up()
 
     def _add(self, fdb: Fdb, mac: bytes, row: Row, seen_s: float) -> None:
         """Put a row that was seen at a time into the slot of its due second."""
@@ -130,21 +131,21 @@ class Wheel:
         row.due_s = slot.due_s
         self._entries += 1
 
-    def _tidy(self) -> None:
+    def _clean_up(self) -> None:
         for slot in self._slots.values():
             slot.macs = {fdb: macs for fdb in slot.macs if (macs := list(dict(slot.rows_of(fdb))))}
         self._entries = sum(slot.entries() for slot in self._slots.values())
 
     def __len__(self) -> int:
-        """How many rows wait in it."""
+        """The number of rows in it."""
         return self._rows
 
     def next_due_s(self) -> float | None:
-        """When a slot comes due next."""
+        """When the next slot is due; None if there are no rows."""
         return float(self._heap[0]) if self._heap else None
 
     def expire(self, now: float) -> Iterator[tuple[Fdb, bytes, Row]]:
-        """Remove the rows that were not seen for the ageing time, and answer them."""
+        """Remove the rows that were not seen for the ageing time, and yield them."""
         while self._heap and self._heap[0] <= now:
             slot = self._slots.pop(heapq.heappop(self._heap))
             self._entries -= slot.entries()
@@ -164,20 +165,20 @@ class Fdb:
     __slots__ = ("_dynamic", "limit", "rows", "static_remotes", "vni", "wheel")
 
     def __init__(self, vni: int, wheel: Wheel, limit: int) -> None:
-        """limit: how many rows may be learned; static ones do not count."""
+        """limit: the number of rows that may be learned; static rows do not count."""
         self.vni = vni
         self.wheel = wheel
         self.limit = limit
         self.rows: dict[bytes, Row] = {}
-        self.static_remotes: dict[bytes, tuple[str, ...]] = {}  # of the static rows
+        self.static_remotes: dict[bytes, tuple[str, ...]] = {}  # of static rows
         self._dynamic = 0
 
     def lookup(self, mac: bytes) -> Row | None:
-        """The row of a MAC; renews nothing."""
+        """The row of a MAC; this does not refresh it."""
         return self.rows.get(mac)
 
     def learn(self, mac: bytes, remote: str | None, port: PortId | None, now: float) -> Outcome:
-        """A frame from `mac` came from a remote, or from a local port: note it."""
+        """Learn that a frame from `mac` came from a remote, or from a local port."""
         row = self.rows.get(mac)
         if row is None:
             return self._enter(mac, remote, port, now)
@@ -186,8 +187,8 @@ class Fdb:
             self._mirrored(mac, row)
             return Outcome.REFRESHED
         if row.static:
-            said = remote in self.static_remotes[mac]
-            return Outcome.REFRESHED if said else Outcome.CONFLICT
+            agrees = remote in self.static_remotes[mac]
+            return Outcome.REFRESHED if agrees else Outcome.CONFLICT
         row.remote, row.port, row.seen_s = remote, port, now
         self._mirrored(mac, row)
         return Outcome.MOVED
@@ -210,9 +211,9 @@ class Fdb:
         return Outcome.LEARNED
 
     def set_static(self, mac: bytes, remote: str, now: float, add: bool = False) -> None:
-        """The operator's word: it stands until the operator takes it back.
+        """Add a static row; it stays until the operator removes it.
 
-        add: a further remote for a MAC that has a static row already.
+        add: keep the remotes of the MAC's present static row.
         """
         before = self.static_remotes.get(mac, ()) if add else ()
         self.forget(mac)
@@ -221,7 +222,7 @@ class Fdb:
         self._mirrored(mac, row)
 
     def remove_static(self, mac: bytes) -> bool:
-        """Take a static row back; whether there was one."""
+        """Remove a static row; False if there is none."""
         row = self.rows.get(mac)
         if row is None or not row.static:
             return False
@@ -241,7 +242,7 @@ class Fdb:
             self.wheel.mirror.remove(self, mac)
 
     def flush(self, mac: bytes | None) -> list[tuple[bytes, Row]]:
-        """Forget all learned rows, or that of one MAC; returns them."""
+        """Remove all learned rows, or that of one MAC; returns them."""
         chosen = list(self.rows) if mac is None else [mac]
         gone = [(each, row) for each in chosen if (row := self.rows.get(each)) and not row.static]
         for each, _ in gone:
@@ -249,6 +250,6 @@ class Fdb:
         return gone
 
     def clear(self) -> None:
-        """Forget everything, static rows too."""
+        """Remove all rows, static ones too."""
         for mac in list(self.rows):
             self.forget(mac)

@@ -1,7 +1,8 @@
-"""Imports once, forks an agent for each request: many hypervisors start in little time and memory.
+"""Import once, then fork an agent for each request.
 
-One request a line, `{"do": "spawn", "config": FILE, "netns": FILE, "log": FILE}`; the answer bears
-the agent's pid. The agents live on when this process ends.
+Importing Scapy takes most of an agent's start time and memory; forked agents share it. Each request
+is one line, `{"do": "spawn", "config": FILE, "netns": FILE, "log": FILE}`; the answer has the
+agent's pid. The agents keep running when this process ends.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from vtep.agent import say
 from vtep.launch import launch
+from vtep.log import log
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _ENDS_WITHIN_S = 5.0
 
-_agents: dict[str, int] = {}  # configuration -> pid of the agent that had it last
+_agents: dict[str, int] = {}  # configuration -> pid of its latest agent
 
 
 def enter_network(path: str) -> None:
-    """Enter a network namespace by its file; os.setns is there from Python 3.12 on only."""
+    """Enter a network namespace by its file; os.setns exists only in Python 3.12 and later."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -51,7 +52,7 @@ def spawn(request: dict[str, Any]) -> int:
     status = 1
     try:
         status = _become_agent(request)
-    except BaseException:  # whatever it is, the child must not go on as a second fork server
+    except BaseException:  # the child must never continue as a second fork server
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -59,7 +60,7 @@ def spawn(request: dict[str, Any]) -> int:
 
 
 def await_end(pid: int | None) -> None:
-    """Let the agent before it end: one that was killed holds its port a moment longer."""
+    """Wait until an earlier agent has ended: a killed one holds its UDP port a moment longer."""
     if pid is None:
         return
     try:
@@ -77,7 +78,7 @@ def _become_agent(request: dict[str, Any]) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    os.closerange(3, 1024)  # among them the fork server's own sockets
+    os.closerange(3, 1024)  # also closes the fork server's own sockets
     enter_network(request["netns"])
     ctypes.CDLL(None).prctl(_PR_SET_NAME, f"vtep-{Path(request['config']).stem}".encode())
     return launch(request["config"])
@@ -92,12 +93,15 @@ def _answer(line: str) -> dict[str, Any]:
             if not isinstance(request[key], str):
                 raise KeyError(key)
     except (ValueError, KeyError, TypeError) as error:
-        return {"ok": False, "error": f"{error}: allowed is spawn with config, netns and log"}
+        return {
+            "ok": False,
+            "error": f"{error}: the request must be spawn with config, netns and log",
+        }
     return {"ok": True, "result": {"pid": spawn(request)}}
 
 
 def serve(path: Path) -> None:
-    """Answer requests until the process is ended."""
+    """Answer requests until the process is terminated."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
@@ -112,28 +116,28 @@ def serve(path: Path) -> None:
                     lines.write(json.dumps(_answer(line)) + "\n")
                     lines.flush()
             except OSError:
-                continue  # the asker has gone
+                continue  # the client has closed the connection
 
 
 def _reap(*_: object) -> None:
-    """Note how agents end; a silent death would look like a silent network."""
+    """Log how agents end: a crashed agent must not look like a silent network."""
     try:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = ended
-            say(f"agent {pid} ended with {os.waitstatus_to_exitcode(status)}")
+            log(f"agent {pid} ended with {os.waitstatus_to_exitcode(status)}")
     except ChildProcessError:
         return
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m vtep.forkserver", description=__doc__)
     parser.add_argument("--socket", required=True, type=Path, metavar="PATH")
     path = parser.parse_args().socket
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
-    gc.freeze()  # what is shared with the children stays shared
+    gc.freeze()  # the collector would write to, and so unshare, memory shared with the children
     serve(path)
 
 

@@ -1,4 +1,4 @@
-"""A segment: one VNI with its VLAN of a port, its group, its table and its counters."""
+"""The segments of a VTEP: each is one VNI with its port and VLAN, group, table and counters."""
 
 from __future__ import annotations
 
@@ -6,81 +6,81 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vtep import events
+from vtep.arp_suppression import NeighbourTable
 from vtep.drops import Counters
 from vtep.effects import PortId
 from vtep.events import Event
 from vtep.fdb import Fdb, RowMirror
-from vtep.neighbours import Neighbours
 
 
 @dataclass(frozen=True)
-class Carried:
-    """What the operator wants of a VNI: floods go to a group, or to remotes (section 4)."""
+class SegmentSpec:
+    """The configuration of a VNI. Floods go to a group, or to remotes (RFC 7348 section 4)."""
 
     vni: int
     port: PortId
-    vlan: int | None  # None: untagged frames of the port
+    vlan: int | None  # None: the untagged frames of the port
     group: str | None
-    remotes: tuple[str, ...] = ()  # head-end replication, where there is no group
+    remotes: tuple[str, ...] = ()  # for head-end replication, if there is no group
     carry_tags: bool = False
     suppress_arp: bool = False
 
 
 class Segment:
-    """A VNI that is carried, with its table and counters."""
+    """A configured VNI, with its table and counters."""
 
-    def __init__(self, carried: Carried, fdb: Fdb) -> None:
-        self.vni = carried.vni
-        self.port = carried.port
-        self.vlan = carried.vlan
-        self.group = carried.group
-        self.flood_to = (carried.group,) if carried.group is not None else carried.remotes
-        self.carry_tags = carried.carry_tags
-        self.suppress_arp = carried.suppress_arp
-        self.neighbours = Neighbours(fdb.limit)
+    def __init__(self, spec: SegmentSpec, fdb: Fdb) -> None:
+        self.vni = spec.vni
+        self.port = spec.port
+        self.vlan = spec.vlan
+        self.group = spec.group
+        self.flood_to = (spec.group,) if spec.group is not None else spec.remotes
+        self.carry_tags = spec.carry_tags
+        self.suppress_arp = spec.suppress_arp
+        self.neighbours = NeighbourTable(fdb.limit)
         self.fdb = fdb
         self.counters = Counters()
         self.headers: dict[str, bytes] = {}  # destination -> outer header
 
 
 class Mirror(RowMirror, Protocol):
-    """A copy of everything a faster data path forwards by."""
+    """A copy of all tables, by which the eBPF data path forwards."""
 
     def carry(self, segment: Segment) -> None:
-        """A segment is carried from now on."""
+        """A segment was added."""
 
     def uncarry(self, segment: Segment) -> None:
-        """A segment, whose table is empty, is carried no more."""
+        """A segment was removed; its table is empty."""
 
     def count(self, segment: Segment) -> None:
-        """Add to a segment's counters what was forwarded since the last time."""
+        """Add to a segment's counters what was forwarded since the last call."""
 
     def pause(self, paused: bool) -> None:
-        """Forward nothing, or all that is known."""
+        """Stop forwarding, or resume."""
 
 
 class SegmentTaken(Exception):
-    """A VNI, or a VLAN of a port, that is in use already."""
+    """The VNI, or the VLAN of the port, is already in use."""
 
 
 class Segments:
-    """All segments of a VTEP, found by VNI and by (port, VLAN); and who shares which group."""
+    """All segments of a VTEP, by VNI and by (port, VLAN), and how many share each group."""
 
     def __init__(self, mirror: Mirror | None = None) -> None:
         self._mirror = mirror
         self.by_vni: dict[int, Segment] = {}
         self._by_vlan: dict[tuple[PortId, int | None], Segment] = {}
-        self._tagged: dict[PortId, int] = {}  # how many segments of a port have a VLAN
+        self._tagged: dict[PortId, int] = {}  # number of segments with a VLAN
         self._members: dict[str, int] = {}
 
     def add(self, segment: Segment) -> bool:
-        """Add a segment; whether it is the first of its group. SegmentTaken names a clash."""
+        """Add a segment; True if it is the first of its group. SegmentTaken names a conflict."""
         place = segment.port, segment.vlan
         if segment.vni in self.by_vni:
-            raise SegmentTaken(f"vni {segment.vni}: there already")
+            raise SegmentTaken(f"vni {segment.vni}: already exists")
         if place in self._by_vlan:
             raise SegmentTaken(
-                f"vlan {segment.vlan}: carries vni {self._by_vlan[place].vni} already"
+                f"vlan {segment.vlan}: already used by vni {self._by_vlan[place].vni}"
             )
         self.by_vni[segment.vni] = segment
         self._by_vlan[place] = segment
@@ -93,9 +93,9 @@ class Segments:
         return self._members[segment.group] == 1
 
     def remove(self, vni: int) -> tuple[Segment, bool]:
-        """Empty and remove a segment.
+        """Remove a segment and its rows.
 
-        Returns it and whether it was its group's last. KeyError if there is none.
+        Returns it, and True if it was the last of its group. KeyError if there is no such VNI.
         """
         segment = self.by_vni.pop(vni)
         del self._by_vlan[segment.port, segment.vlan]
@@ -114,8 +114,8 @@ class Segments:
     def of_frame(self, port: PortId, vlan: int | None) -> Segment | None:
         """The segment of a frame from a port.
 
-        On a port without any VLAN of its own (an access port) a tag is the VM's, and says nothing
-        about the segment.
+        On a port without VLANs (an access port) a tag is the VM's own and does not select a
+        segment.
         """
         segment = self._by_vlan.get((port, vlan))
         if segment is None and not self._tagged.get(port):
@@ -127,19 +127,19 @@ class Segments:
         return list(self._members)
 
     def count(self) -> None:
-        """Bring all counters up to date with what a faster data path forwarded."""
+        """Add to all counters what the eBPF data path has forwarded."""
         if self._mirror is not None:
             for segment in self.by_vni.values():
                 self._mirror.count(segment)
 
     def pause(self, paused: bool) -> None:
-        """Let a faster data path stand still, or go on."""
+        """Pause the eBPF data path, or resume it."""
         if self._mirror is not None:
             self._mirror.pause(paused)
 
-    def standing(self, now: float) -> list[Event]:
-        """What holds already, as events: joined groups, then rows."""
-        told = [
+    def current_state(self, now: float) -> list[Event]:
+        """The current state as events: joined groups, then rows."""
+        state = [
             Event(now, events.JOINED, "vni_added", vni=segment.vni, group=segment.group)
             for segment in self.by_vni.values()
             if segment.group is not None
@@ -147,5 +147,5 @@ class Segments:
         for vni, segment in self.by_vni.items():
             for mac, row in segment.fdb.rows.items():
                 why = "local" if row.remote is None else "remote"
-                told.append(Event(now, events.LEARNED, why, vni=vni, mac=mac, remote=row.remote))
-        return told
+                state.append(Event(now, events.LEARNED, why, vni=vni, mac=mac, remote=row.remote))
+        return state

@@ -1,8 +1,8 @@
-"""Tell a sender that its packet does not fit the tunnel: path MTU discovery (RFC 7348 section 4.3).
+"""Report to a sender that its packet does not fit the tunnel: path MTU discovery.
 
-ICMP "fragmentation needed" (RFC 792, RFC 1191) or ICMPv6 "packet too big" (RFC 4443 section 3.2),
-as a frame back to the sender. It comes from the address the packet was for: a VTEP has none in the
-segment. Pure.
+RFC 7348 section 4.3 recommends it. The message is ICMP "fragmentation needed" (RFC 792, RFC 1191)
+or ICMPv6 "packet too big" (RFC 4443 section 3.2), as a frame to the sender. Its source is the
+address to which the packet was sent, because a VTEP has no address in the segment. No I/O.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from vtep.wire import ones_sum
 _SHORT = struct.Struct("!H")
 _ICMP, _ICMPV6 = 1, 58
 _ICMP_ERRORS = (3, 4, 5, 11, 12)
-_IPV6_LEAST_MTU = 1280  # RFC 8200: an ICMPv6 error is cut to fit it
+_IPV6_LEAST_MTU = 1280  # RFC 8200; RFC 4443: an ICMPv6 error is truncated to fit it
 _HOPS = 64
 
 
 def too_big(frame: bytes, mtu: int) -> bytes | None:
-    """The answer to a frame whose IP packet is longer than `mtu` bytes; None where none is due."""
+    """The message about a frame whose IP packet exceeds `mtu` bytes; None if not permitted."""
     at = network_offset(frame)
     if len(frame) < at:
         return None
@@ -40,9 +40,9 @@ def too_big(frame: bytes, mtu: int) -> bytes | None:
 def _icmp(packet: bytes, mtu: int) -> bytes | None:
     header = (packet[0] & 0x0F) * 4
     if int.from_bytes(packet[6:8], "big") & 0x1FFF:
-        return None  # RFC 1122 section 3.2.2: never about a fragment but the first
+        return None  # RFC 1122 section 3.2.2: only about the first fragment
     if packet[9] == _ICMP and packet[header : header + 1] in map(_byte, _ICMP_ERRORS):
-        return None  # never about an error
+        return None  # RFC 1122 section 3.2.2: never about an ICMP error
     quoted = packet[: header + 8]
     body = bytearray(struct.pack("!BBHHH", 3, 4, 0, 0, min(mtu, 0xFFFF)) + quoted)
     _SHORT.pack_into(body, 2, 0xFFFF - ones_sum(body))

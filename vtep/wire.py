@@ -1,8 +1,7 @@
-"""Every fact of RFC 7348 that is on the wire: numbers, header build and header check.
+"""The VXLAN encapsulation of RFC 7348: build an outer header, check a received one.
 
-No other file of this package contains these numbers. Scapy builds the header once; what differs
-by destination and VNI is filled in for each pair of them, and per packet only a few bytes are
-patched.
+The protocol's numbers are in `vtep.constants`. Scapy builds the outer header once. The destination
+and the VNI are filled in once for each pair of them, and only a few bytes are patched per packet.
 
     outer IPv4 (20) or IPv6 (40)    outer UDP (8)               VXLAN (8)
 """
@@ -17,17 +16,11 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.vxlan import VXLAN
 
+from vtep.constants import FLAG_VNI_VALID, VXLAN_HEADER_LENGTH
 from vtep.drops import DropReason
 
-PORT = 4789  # section 5: the destination port assigned by IANA
-HEADER_LENGTH = 8  # section 5
-FLAG_VNI_VALID = 0x08  # section 5: the I flag
-LAST_VNI = 0xFFFFFF  # section 4: 24 bit
-FIRST_SOURCE_PORT, LAST_SOURCE_PORT = 49152, 65535  # section 5: the dynamic range
-
-LARGEST_PACKET = 65_535  # RFC 791: total length is 16 bit
 ETHERNET_LENGTH = 14
-OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN; `overhead` knows both families
+OUTER_LENGTH = 36  # IPv4 + UDP + VXLAN; `overhead` covers both families
 _UDP_OVERHEAD = 16  # UDP + VXLAN headers
 _IPV4_LENGTH, _IPV6_LENGTH = 20, 40
 _IPV4_DESTINATION_AT, _IPV6_DESTINATION_AT = 16, 24
@@ -40,12 +33,12 @@ _RESERVED_SECOND = 0x000000FF
 
 
 def is_ipv6(address: str) -> bool:
-    """Whether an address as text is of IPv6."""
+    """Whether an address in text form is IPv6."""
     return ":" in address
 
 
 def overhead(local: str) -> int:
-    """The bytes that come before an inner frame, without the outer Ethernet header."""
+    """The bytes before an inner frame, without the outer Ethernet header."""
     return (_IPV6_LENGTH if is_ipv6(local) else _IPV4_LENGTH) + _UDP_OVERHEAD
 
 
@@ -54,8 +47,8 @@ def outer_header(
 ) -> bytes:
     """The bytes before an inner frame: IPv4 or IPv6, UDP, VXLAN. RFC 7348 section 5.
 
-    Lengths, source port, traffic class and checksum are for `encapsulate` to fill in; the kernel
-    fills in the IPv4 checksum.
+    `encapsulate` fills in lengths, source port, traffic class and UDP checksum; the kernel fills in
+    the IPv4 checksum.
     """
     six = is_ipv6(destination)
     built = _built(source, six, ttl, port, df)
@@ -66,14 +59,14 @@ def outer_header(
 
 @lru_cache(maxsize=16)  # a VTEP needs one
 def _built(source: str, six: bool, ttl: int, port: int, df: bool) -> bytes:
-    """What the headers to all destinations and of all VNIs have in common."""
+    """The part of the headers that is the same for all destinations and VNIs."""
     if six:
         ip = IPv6(src=source, dst="::", hlim=ttl, nh=17, plen=0)
     else:
         flags = "DF" if df else 0
         addresses = {"src": source, "dst": "0.0.0.0"}
         ip = IP(**addresses, ttl=ttl, flags=flags, id=0, proto=17, len=0, chksum=0)
-    # flags are given: Scapy's default is the generic protocol extension's form
+    # without `flags` Scapy builds a header of the generic protocol extension
     vxlan = VXLAN(flags=FLAG_VNI_VALID, vni=0)
     return bytes(ip / UDP(sport=0, dport=port, len=0, chksum=0) / vxlan)
 
@@ -86,9 +79,9 @@ def encapsulate(
     traffic_class: int = 0,
     ttl: int | None = None,
 ) -> bytearray:
-    """Put a frame behind an outer header, and patch what differs from packet to packet.
+    """Append a frame to an outer header, and set the fields that differ from packet to packet.
 
-    ttl: another than the header has, or None. checksum: compute that of UDP; zero otherwise.
+    checksum: compute the UDP checksum; otherwise it is zero. ttl: replaces the header's, if given.
     """
     packet = bytearray(header)
     packet += frame
@@ -111,7 +104,7 @@ def encapsulate(
 
 
 def complete_checksum(packet: bytearray) -> None:
-    """Compute the UDP checksum of a packet that was built with zero."""
+    """Compute the UDP checksum of a packet that was built with a zero checksum."""
     udp = _IPV4_LENGTH if packet[0] >> 4 == 4 else _IPV6_LENGTH
     _LENGTH.pack_into(packet, udp + 6, _udp_checksum(packet, udp))
 
@@ -123,7 +116,7 @@ def source_port_of(packet: bytearray) -> int:
 
 
 def _udp_checksum(packet: bytearray, udp: int) -> int:
-    """RFC 768 and RFC 8200: over pseudo-header, header and data; zero is sent as all ones."""
+    """RFC 768 and RFC 8200: over pseudo-header, header and data; zero is written as all ones."""
     addresses = 12 if udp == _IPV4_LENGTH else 8
     total = 17 + len(packet) - udp + ones_sum(packet[addresses:])
     return 0xFFFF - (total % 0xFFFF or 0xFFFF) or 0xFFFF
@@ -132,8 +125,9 @@ def _udp_checksum(packet: bytearray, udp: int) -> int:
 def ones_sum(data: bytes | bytearray | memoryview) -> int:
     """The one's complement sum of 16-bit words (RFC 1071), 0 only for all zeros.
 
-    A big number modulo 65535 is that sum, and Python divides big numbers in C. Adding the halves
-    of one first, which leaves the sum as it is, costs less than dividing it whole.
+    The sum equals the data as one big number modulo 65535, and Python divides big numbers in C.
+    Adding the halves of the number first does not change the sum, and costs less than dividing the
+    whole number.
     """
     number = int.from_bytes(data, "big")
     if len(data) & 1:
@@ -145,7 +139,7 @@ def ones_sum(data: bytes | bytearray | memoryview) -> int:
 
 
 def source_port(flow_hash: int, first: int, last: int) -> int:
-    """The outer source port of a flow: one flow, one port (section 5)."""
+    """The outer source port of a flow; all its packets have the same (section 5)."""
     return first + flow_hash % (last - first + 1)
 
 
@@ -157,9 +151,9 @@ def has_reserved_bits(datagram: bytes) -> bool:
 def check_header(datagram: bytes, strict: bool) -> int | DropReason:
     """The VNI of a received datagram, or why it is dropped.
 
-    Reserved bits are ignored on receipt as section 5 demands, unless `strict`.
+    Reserved bits are ignored on receipt, as section 5 requires, unless `strict`.
     """
-    if len(datagram) < HEADER_LENGTH:
+    if len(datagram) < VXLAN_HEADER_LENGTH:
         return DropReason.SHORT_HEADER
     first, second = _HEADER.unpack_from(datagram)
     if not first & FLAG_VNI_VALID << 24:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from tests.support.poll import eventually
 from vtep.forkserver import enter_network
-from vxlab.conformance.wiring import run
 from vxlab.control import rpc
 from vxlab.errors import LabError
+from vxlab.system.commands import run
 
 INNER_MTU, UNDERLAY_MTU = 1450, 1500
 VNI, GROUP = 10, "239.1.1.10"

@@ -20,9 +20,9 @@ from pathlib import Path
 from tests.bench.bed import socket_within
 from tests.bench.summary import median
 from tests.support.poll import eventually
-from vxlab.conformance.wiring import run
 from vxlab.control import rpc
 from vxlab.errors import LabError
+from vxlab.system.commands import run
 
 MANY_VNIS, MANY_ROWS = 1_000, 100_000
 FLOODS = 500

@@ -14,7 +14,7 @@ from vtep.effects import PortId
 from vtep.fastpath import layout
 from vtep.fastpath.table import Table
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.segments import SegmentSpec
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _REMOTE, _OTHER = "192.0.2.12", "192.0.2.13"
@@ -34,7 +34,7 @@ def rows(count: int) -> Figures:
 
 def _rows(count: int) -> Figures:
     core = Core(Options(local="192.0.2.11", limit=count))
-    core.add_segment(Carried(10, PortId(0), None, "239.1.1.10"), 0.0)
+    core.add_segment(SegmentSpec(10, PortId(0), None, "239.1.1.10"), 0.0)
     fdb = core.segments.by_vni[10].fdb
     gc.collect()
     gc.freeze()

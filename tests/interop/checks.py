@@ -1,6 +1,6 @@
-"""What is asked of every ordered pair of kinds.
+"""The checks of every ordered pair of kinds.
 
-Each check asks all pairs of a lab and answers an outcome for each: "yes", or what was seen instead.
+Each check returns an outcome for each pair of a lab: "yes", or what was seen instead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
-from tests.interop.pairs import End, KindsLab, Pair, inside, ping
+from tests.interop.pairs import Endpoint, KindsLab, Pair, inside, ping
 from tests.support.labs import Taps
 from tests.support.poll import eventually
 from vxlab.capture.packets import INBOUND
@@ -39,7 +39,7 @@ def arp_and_ping(kinds: KindsLab) -> Outcome:
 
 
 def tables(kinds: KindsLab) -> Outcome:
-    """Both ends have both VMs: their own behind a port, the other's behind the other VTEP."""
+    """Both VTEPs have both VMs in their tables: the own one at a port, the other at the remote."""
     kinds.meet()
     found = kinds.remotes()
     return {pair: _compared(pair, found) for pair in kinds.pairs}
@@ -72,12 +72,12 @@ def tcp(kinds: KindsLab) -> Outcome:
 
 
 def unknown_unicast(kinds: KindsLab) -> Outcome:
-    """A frame for a MAC that nobody has is flooded: it reaches the answering VM once."""
+    """A frame for a MAC that does not exist is flooded: it reaches the other VM exactly once."""
     taps = kinds.running.taps(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
     marks = {}
     for tap in taps.taps:
         for asks in {pair.asks for pair in kinds.pairs if pair.asks.name == tap.node}:
-            marks[asks] = f"<is anyone there, asks {asks.name}>".encode()
+            marks[asks] = f"<unknown unicast from {asks.name}>".encode()
             nobody = "02:00:00:00:99:" + asks.mac[-2:]
             frame = Ether(src=asks.mac, dst=nobody) / IP(dst="10.0.9.9") / UDP(dport=9)
             tap.send(bytes(frame / marks[asks]))
@@ -86,16 +86,16 @@ def unknown_unicast(kinds: KindsLab) -> Outcome:
         return len(_arrived(taps, pair.answers, marks[pair.asks]))
 
     _await(lambda: all(copies(pair) for pair in kinds.pairs))
-    kinds.ping_all()  # comes behind any second copy
+    kinds.ping_all()  # arrives after any second copy
     outcome = {p: "yes" if copies(p) == 1 else f"{copies(p)} copies" for p in kinds.pairs}
     taps.close()
     return outcome
 
 
 def does_not_fit(kinds: KindsLab) -> Outcome:
-    """A packet as large as the underlay carries arrives; one byte more is lost as a whole.
+    """A packet of the largest size that fits arrives; one byte more, and it is dropped entirely.
 
-    RFC 7348 section 4.3: VTEPs do not fragment. Wants a narrow lab.
+    RFC 7348 section 4.3: VTEPs do not fragment. Needs a narrow lab.
     """
     kinds.meet()
     taps = kinds.running.taps(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
@@ -103,7 +103,7 @@ def does_not_fit(kinds: KindsLab) -> Outcome:
     for length in (LARGEST + 1, LARGEST):
         for number, pair in enumerate(kinds.pairs):
             sockets[pair.asks.name].send(_of_length(pair, number, length))
-        kinds.meet()  # Open vSwitch loses what it takes together with a packet that is too big
+        kinds.meet()  # Open vSwitch drops the whole batch that contains a packet that is too big
     outcome = {pair: _fitted(taps, pair, number) for number, pair in enumerate(kinds.pairs)}
     taps.close()
     return outcome
@@ -121,7 +121,7 @@ def _mark(number: int, length: int) -> bytes:
 
 
 def _fitted(taps: Taps, pair: Pair, number: int) -> str:
-    """What became of both frames; the larger one was sent first."""
+    """The outcome of both frames; the larger one was sent first."""
     small, large = _mark(number, LARGEST), _mark(number, LARGEST + 1)
     if not _await(lambda: bool(_arrived(taps, pair.answers, small))):
         return f"{LARGEST} bytes do not arrive"
@@ -130,7 +130,7 @@ def _fitted(taps: Taps, pair: Pair, number: int) -> str:
 
 
 def moved_vm(kinds: KindsLab) -> Outcome:
-    """A VM that moves to a VTEP of another kind is found there, and found again when it returns."""
+    """A VM that moves to a VTEP of another kind is reached there, and again after it returns."""
     outcome: Outcome = {}
     kinds.meet()
     for vni in {pair.vni for pair in kinds.pairs}:
@@ -142,7 +142,7 @@ def moved_vm(kinds: KindsLab) -> Outcome:
     return outcome
 
 
-def _move(kinds: KindsLab, pairs: list[Pair], target: End) -> Iterator[str]:
+def _move(kinds: KindsLab, pairs: list[Pair], target: Endpoint) -> Iterator[str]:
     """Move the asking VM of these pairs to `target`'s hypervisor and back; an outcome for each."""
     mover, control = pairs[0].asks, kinds.running.handle.directory.socket
     rpc.ask(control, "move", vm=mover.name, hypervisor=target.hypervisor)
@@ -156,7 +156,7 @@ def _move(kinds: KindsLab, pairs: list[Pair], target: End) -> Iterator[str]:
 
 
 def _seen_behind(kinds: KindsLab, pairs: list[Pair], remote: str) -> Outcome:
-    """Wait until the answering ends see the asking VM behind a VTEP."""
+    """Wait until the second VTEP of each pair has the first VM at a remote."""
 
     def unmoved() -> Outcome:
         rows = kinds.remotes()
@@ -168,7 +168,7 @@ def _seen_behind(kinds: KindsLab, pairs: list[Pair], remote: str) -> Outcome:
     return {**dict.fromkeys(pairs, "yes"), **unmoved()}
 
 
-def _arrived(taps: Taps, end: End, mark: bytes) -> list[bytes]:
+def _arrived(taps: Taps, end: Endpoint, mark: bytes) -> list[bytes]:
     interface = f"{end.name}-eth0"
     return [
         sighting.data
@@ -180,7 +180,7 @@ def _arrived(taps: Taps, end: End, mark: bytes) -> list[bytes]:
 
 
 def _await(true: Callable[[], bool]) -> bool:
-    """Whether it comes true in time; the outcome says what was there instead."""
+    """Whether a condition becomes true within 5 s."""
 
     def check() -> None:
         assert true()
@@ -200,9 +200,9 @@ CHECKS: dict[str, Callable[[KindsLab], Outcome]] = {
     "MAC move": moved_vm,
     "too big": does_not_fit,
 }
-NARROW = {"too big"}  # these want VMs whose packets can be too big for the underlay
+NARROW = {"too big"}  # these need VMs whose packets can be too big for the underlay
 
 
 def wrong(outcome: Outcome) -> dict[str, str]:
-    """The pairs whose outcome is another than "yes", in words."""
+    """The pairs whose outcome is not "yes", as text."""
     return {str(pair): said for pair, said in outcome.items() if said != "yes"}

@@ -1,4 +1,4 @@
-"""The ordered pairs of a lab of `every_kind`, and how many are asked at once by one shell."""
+"""The ordered pairs of VTEP kinds in a lab of `every_kind`, and commands run for all of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.labs import RunningLab, address_of, lab
 from tests.support.poll import eventually
 
 Row = dict[str, Any]
-TOO_MUCH = 1600  # a VM MTU that the underlay's links do not take with its tunnel headers
+TOO_BIG_MTU = 1600  # of the VMs: their packets and the tunnel headers exceed the underlay's MTU
 
 
 @dataclass(frozen=True)
-class End:
-    """A VM, and the hypervisor it is behind."""
+class Endpoint:
+    """A VM and its hypervisor."""
 
     name: str
     ip: str
@@ -30,15 +30,15 @@ class End:
 
 @dataclass(frozen=True)
 class Pair:
-    """A VM that asks and one that answers, in one VNI."""
+    """A VM that sends a request and one that replies, in one VNI."""
 
-    asks: End
-    answers: End
+    asks: Endpoint
+    answers: Endpoint
     vni: int
 
     @property
     def flooding(self) -> str:
-        """How the VNI floods."""
+        """How the VNI floods: "multicast" or "head-end"."""
         return "multicast" if self.vni == every_kind.MULTICAST else "head-end"
 
     def __str__(self) -> str:
@@ -53,8 +53,8 @@ class KindsLab:
         self.family = family
         self.pairs = _pairs(running)
 
-    def ends(self) -> list[End]:
-        """Every VM that asks or answers, once."""
+    def ends(self) -> list[Endpoint]:
+        """Every VM of the pairs, once."""
         return list({end for pair in self.pairs for end in (pair.asks, pair.answers)})
 
     def of_vni(self, vni: int) -> list[Pair]:
@@ -62,32 +62,32 @@ class KindsLab:
         return [pair for pair in self.pairs if pair.vni == vni]
 
     def each(self, command: Callable[[Pair], str], pairs: list[Pair]) -> dict[Pair, str]:
-        """Run a shell command for each pair in turn: "yes", or what it said when it failed."""
+        """Run a shell command for each pair in turn: "yes", or its output if it fails."""
         script = "".join(
-            f"said=$({command(pair)} 2>&1) || printf '%s %s\\n' {number} \"$(echo $said)\"\n"
+            f"output=$({command(pair)} 2>&1) || printf '%s %s\\n' {number} \"$(echo $output)\"\n"
             for number, pair in enumerate(pairs)
         )
         outcome = dict.fromkeys(pairs, "yes")
         for line in self.running.run("s1", "sh", "-c", script, timeout=200).splitlines():
-            number, _, said = line.partition(" ")
-            outcome[pairs[int(number)]] = said or "failed without a word"
+            number, _, output = line.partition(" ")
+            outcome[pairs[int(number)]] = output or "failed without output"
         return outcome
 
     def ping_all(self) -> dict[Pair, str]:
-        """Each asking VM pings its answering one."""
+        """The first VM of each pair pings the second."""
         return self.each(lambda pair: ping(pair.asks, pair.answers), self.pairs)
 
     def meet(self) -> None:
-        """Let both ends of all pairs know each other; who must first resolve may lose a packet."""
+        """Let both ends of all pairs learn each other; the first packets may be lost meanwhile."""
 
         def met() -> None:
-            failed = {str(pair): said for pair, said in self.ping_all().items() if said != "yes"}
+            failed = {str(pair): found for pair, found in self.ping_all().items() if found != "yes"}
             assert not failed, failed
 
         eventually(met)
 
     def remotes(self) -> dict[tuple[str, int, str], str | None]:
-        """All tables: (hypervisor, VNI, MAC) -> the VTEP it is behind."""
+        """All tables: (hypervisor, VNI, MAC) -> remote."""
         answers, dead = self.running.handle.ask_agents("fdb")
         assert not dead, dead
         return {
@@ -97,13 +97,13 @@ class KindsLab:
         }
 
 
-def inside(end: End) -> str:
-    """The words before a command that is to run in a VM."""
+def inside(end: Endpoint) -> str:
+    """The prefix of a command that runs in a VM."""
     return f"ip netns exec {end.name}"
 
 
-def ping(asks: End, answers: End, count: int = 1) -> str:
-    """The command by which one VM pings another, losing nothing."""
+def ping(asks: Endpoint, answers: Endpoint, count: int = 1) -> str:
+    """The command by which one VM pings another; it fails if a reply is missing."""
     return f"{inside(asks)} ping -c{count} -i.05 -W3 {answers.ip}"
 
 
@@ -111,11 +111,11 @@ def ping(asks: End, answers: End, count: int = 1) -> str:
 def kinds_lab(family: str, narrow: bool = False) -> Iterator[KindsLab]:
     """A lab of `every_kind` over an underlay of "ipv4" or "ipv6".
 
-    narrow: the VMs may send more than the underlay carries.
+    narrow: the VMs may send packets that are too big for the underlay.
     """
     topology, settings = Path(every_kind.__file__), [f"underlay={family}", *every_kind.SETTINGS]
     if narrow:
-        settings.append(f"vm_mtu={TOO_MUCH}")
+        settings.append(f"vm_mtu={TOO_BIG_MTU}")
     name = f"t-kinds-{family}" + ("-narrow" if narrow else "")
     with lab(str(topology), name, *settings) as running:
         yield KindsLab(running, family)
@@ -124,7 +124,8 @@ def kinds_lab(family: str, narrow: bool = False) -> Iterator[KindsLab]:
 def _pairs(running: RunningLab) -> list[Pair]:
     """The first hypervisor of each kind asks, the second of each kind answers."""
     hypervisors = {row["name"]: row for row in running.handle.nodes("hypervisor")}
-    first, second = {}, {}
+    first: dict[tuple[int, str], Endpoint] = {}
+    second: dict[tuple[int, str], Endpoint] = {}
     for row in running.handle.nodes("vm"):
         end = _end(row, hypervisors[row["hypervisor"]])
         side = second if (row["vni"], end.kind) in first else first
@@ -137,6 +138,6 @@ def _pairs(running: RunningLab) -> list[Pair]:
     ]
 
 
-def _end(vm: Row, hypervisor: Row) -> End:
+def _end(vm: Row, hypervisor: Row) -> Endpoint:
     where = (vm["hypervisor"], hypervisor["underlay"], hypervisor["vtep"])
-    return End(vm["name"], address_of(vm), vm["mac"], *where)
+    return Endpoint(vm["name"], address_of(vm), vm["mac"], *where)

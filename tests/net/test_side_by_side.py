@@ -67,7 +67,7 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
         base,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All eight steps were seen to be true." in done.stdout
+    assert "All eight steps were verified." in done.stdout
     assert "1 received" in done.stdout
     assert not list(base.glob("*/lock"))
     assert processes_below(base) == []

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from tests.support.superpackets import compare
-from vtep.underlay.segmenting import kernel_segments
+from tests.net.superpackets import compare
+from vtep.underlay.gso_sender import kernel_supports_gso
 
-pytestmark = pytest.mark.skipif(not kernel_segments(), reason="this kernel cuts no UDP")
+pytestmark = pytest.mark.skipif(not kernel_supports_gso(), reason="this kernel cuts no UDP")
 
 FRAMES = 3_000
 

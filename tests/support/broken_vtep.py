@@ -1,7 +1,7 @@
-"""Our VTEP with one fault: what the conformance suite must find.
+"""Our VTEP with one fault, for testing whether the conformance suite finds it.
 
-`python -m tests.support.broken_vtep --fault NAME --config FILE.toml`. Each fault changes one thing
-of vtep/ and leaves all else as it is.
+`python -m tests.support.broken_vtep --fault NAME --config FILE.toml`. Each fault changes one
+behaviour of vtep/ and leaves everything else as it is.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from scapy.layers.inet import IP, fragment
 
 from tests.support import faults_in, faults_out
+from tests.support.fault_tools import replace
 from vtep import agent, core, wire
+from vtep.constants import FLAG_VNI_VALID, LARGEST_PACKET
 from vtep.core import Core
 from vtep.drops import DropReason
-from vtep.effects import Effect, ToPort
+from vtep.effects import Decision, ToPort
 from vtep.fdb import Fdb
 from vtep.launch import launch
+from vtep.options import Options
 from vtep.segments import Segments
 from vtep.underlay.ipv4 import Ipv4Underlay
 
@@ -29,113 +32,139 @@ DF = 0x40
 
 
 def flag_unchecked() -> None:
-    """Takes packets whose I flag is 0."""
-    check = core.check_header
+    """Accept packets whose I flag is 0."""
 
-    def lenient(datagram: bytes, strict: bool) -> int | DropReason:
-        return check(bytes(b | wire.FLAG_VNI_VALID for b in datagram[:1]) + datagram[1:], strict)
+    def lenient(check: Any) -> Any:
+        def with_flag(datagram: bytes, strict: bool) -> Any:
+            return check(bytes(b | FLAG_VNI_VALID for b in datagram[:1]) + datagram[1:], strict)
 
-    core.check_header = lenient
+        return with_flag
+
+    replace(core, "check_header", lenient)
 
 
 def fragments() -> None:
-    """Sends what does not fit in pieces, with DF clear."""
-    options, header, send = agent._options, core.outer_header, Ipv4Underlay.send
+    """Send packets that do not fit in fragments, with DF clear."""
 
-    def boundless(*arguments: Any) -> core.Options:
-        return dataclasses.replace(options(*arguments), mtu=65_535)
+    def boundless(options: Any) -> Any:
+        def without_mtu(*arguments: Any) -> Options:
+            found: Options = options(*arguments)
+            return dataclasses.replace(found, mtu=LARGEST_PACKET)
 
-    def without_df(*arguments: Any) -> bytes:
-        made = header(*arguments)
-        return made[:6] + bytes((made[6] & ~DF,)) + made[7:] if made[0] >> 4 == 4 else made
+        return without_mtu
 
-    def in_pieces(self: Ipv4Underlay, to: str, packet: bytes | bytearray) -> DropReason | None:
-        pieces = [packet]
-        if len(packet) > self.mtu:
-            pieces = [bytes(piece) for piece in fragment(IP(bytes(packet)), self.mtu - 100)]
-        return [send(self, to, piece) for piece in pieces][-1]
+    def without_df(header: Any) -> Any:
+        def cleared(*arguments: Any) -> Any:
+            made = header(*arguments)
+            is_ipv4 = made[0] >> 4 == 4
+            return made[:6] + bytes((made[6] & ~DF,)) + made[7:] if is_ipv4 else made
 
-    agent._options, core.outer_header, Ipv4Underlay.send = boundless, without_df, in_pieces
+        return cleared
+
+    def in_pieces(send: Any) -> Any:
+        def send_all(self: Ipv4Underlay, to: str, packet: bytes | bytearray) -> DropReason | None:
+            pieces = [packet]
+            if len(packet) > self.mtu:
+                pieces = [bytes(piece) for piece in fragment(IP(bytes(packet)), self.mtu - 100)]
+            results: list[DropReason | None] = [send(self, to, piece) for piece in pieces]
+            return results[-1]
+
+        return send_all
+
+    replace(agent, "_options", boundless)
+    replace(core, "outer_header", without_df)
+    replace(Ipv4Underlay, "send", in_pieces)
 
 
 def fixed_source_port() -> None:
-    """Sends all flows from one source port."""
-    core.source_port = lambda flow_hash, first, last: first
+    """Send all flows from one source port."""
+    replace(core, "source_port", lambda _: lambda flow_hash, first, last: first)
 
 
 def refresh_on_transmit() -> None:
-    """Renews a row by sending to it."""
-    lookup = Fdb.lookup
+    """Refresh a row when a frame is sent to it."""
 
-    def renewing(self: Fdb, mac: bytes) -> Any:
-        row = lookup(self, mac)
-        if row is not None:
-            row.seen_s = time.monotonic()
-        return row
+    def renewing(lookup: Any) -> Any:
+        def renew(self: Fdb, mac: bytes) -> Any:
+            row = lookup(self, mac)
+            if row is not None:
+                row.seen_s = time.monotonic()
+            return row
 
-    Fdb.lookup = renewing
+        return renew
+
+    replace(Fdb, "lookup", renewing)
 
 
 def vni_unchecked() -> None:
-    """Takes a VNI that is not here for the first that is."""
+    """Treat an unknown VNI as the first known one."""
 
     class Lenient(dict[int, Any]):
         def get(self, vni: int, default: Any = None) -> Any:
             return self[vni] if vni in self else next(iter(self.values()), default)
 
-    make = Segments.__init__
+    def lenient(make: Any) -> Any:
+        def init(self: Segments, *arguments: Any) -> None:
+            make(self, *arguments)
+            self.by_vni = Lenient()
 
-    def lenient(self: Segments, *arguments: Any) -> None:
-        make(self, *arguments)
-        self.by_vni = Lenient()
+        return init
 
-    Segments.__init__ = lenient
+    replace(Segments, "__init__", lenient)
 
 
 def learns_multicast() -> None:
-    """Learns group addresses as sources."""
-    core.is_learnable = lambda mac: True
+    """Learn group addresses as sources."""
+    replace(core, "is_learnable", lambda _: lambda mac: True)
 
 
 def wrong_checksum() -> None:
-    """Sends UDP checksums that are off by one."""
-    right = wire._udp_checksum
-    wire._udp_checksum = lambda *arguments: right(*arguments) % 0xFFFF + 1
+    """Send UDP checksums that are off by one."""
+    replace(wire, "_udp_checksum", lambda right: lambda *arguments: right(*arguments) % 0xFFFF + 1)
 
 
 def floods_known_unicast() -> None:
-    """Floods frames for a MAC whose VTEP it knows."""
-    Core._send = lambda self, segment, row, frame, now: self._flood(segment, frame, now)
+    """Flood frames to a MAC whose VTEP is known."""
+
+    def flood(self: Core, segment: Any, row: Any, frame: bytes, now: float) -> Decision:
+        return self._flood(segment, frame, now)
+
+    replace(Core, "_send", lambda _: flood)
 
 
 def leaks_tags() -> None:
-    """Tunnels the tag of a VM where it should strip it."""
-    right = Core.frame_from_port
+    """Send a VM's tag into the tunnel instead of stripping it."""
 
-    def leaky(self: Core, port: Any, vlan: int | None, frame: bytes, now: float) -> Any:
-        segment = self.segments.of_frame(port, vlan)
-        if segment is None:
-            return right(self, port, vlan, frame, now)
-        before, segment.carry_tags = segment.carry_tags, True
-        effects = list(right(self, port, vlan, frame, now))
-        segment.carry_tags = before
-        return effects
+    def leaky(right: Any) -> Any:
+        def decide(self: Core, port: Any, vlan: int | None, frame: bytes, now: float) -> Any:
+            segment = self.segments.of_frame(port, vlan)
+            if segment is None:
+                return right(self, port, vlan, frame, now)
+            before, segment.carry_tags = segment.carry_tags, True
+            decision = right(self, port, vlan, frame, now)
+            segment.carry_tags = before
+            return decision
 
-    Core.frame_from_port = leaky
+        return decide
+
+    replace(Core, "frame_from_port", leaky)
 
 
 def refloods() -> None:
-    """Floods into the tunnel what came out of it."""
-    right = Core.datagram_from_underlay
+    """Flood frames from the tunnel back into the tunnel."""
 
-    def looping(self: Core, *arguments: Any) -> Iterable[Effect]:
-        effects = list(right(self, *arguments))
-        for effect in [each for each in effects if isinstance(each, ToPort)]:
-            segment = self.segments.by_vni[effect.vni]
-            effects += self._flood(segment, effect.frame, arguments[4])
-        return effects
+    def looping(right: Any) -> Any:
+        def decide(self: Core, *arguments: Any) -> Decision:
+            effects, events = right(self, *arguments)
+            effects = list(effects)
+            for effect in [each for each in effects if isinstance(each, ToPort)]:
+                segment = self.segments.by_vni[effect.vni]
+                effects += self._flood(segment, effect.frame, arguments[4])[0]
+            return effects, events
 
-    Core.datagram_from_underlay = looping
+        return decide
+
+    replace(Core, "datagram_from_underlay", looping)
 
 
 FAULTS: dict[str, Callable[[], None]] = {
@@ -158,7 +187,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 
 
 def main() -> int:
-    """Break it, then run it."""
+    """Install the fault, then run the agent."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", required=True, choices=FAULTS)
     parser.add_argument("--config", required=True)

@@ -1,8 +1,8 @@
-"""N VTEP cores on one multicast wire, all in memory; time stands still until it is advanced.
+"""N VTEP cores on one multicast wire, all in memory, with a clock that tests advance.
 
-The wire carries a packet to the core whose address it bears, or to the members of its group, as
-they joined and left. Nothing arrives before `deliver`; what was on the wire and what was handed to
-ports stays on record, in order.
+The wire carries a packet to the core with its destination address, or to the members of its group.
+Nothing arrives before `deliver`. All packets on the wire and all frames written to ports are
+recorded in order.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tests.support.frames import mac
 from vtep.core import Core
-from vtep.drops import DropReason
-from vtep.effects import Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
+from vtep.drops import Counters, DropReason
+from vtep.effects import Decision, Effect, JoinGroup, LeaveGroup, PortId, ToPort, ToUnderlay
 from vtep.events import DELIVERED, DROPPED, FLOODED, SENT, Event
 from vtep.fdb import Row
 from vtep.options import Options
-from vtep.segments import Carried
+from vtep.reporting import Reporter
+from vtep.segments import SegmentSpec
 
 VNI, VLAN, GROUP = 10, 1, "239.1.1.10"
 TRUNK = PortId(0)
@@ -28,7 +30,7 @@ FATES = (FLOODED, SENT, DELIVERED, DROPPED)
 
 @dataclass(frozen=True)
 class OnWire:
-    """One packet of the underlay, headers and all."""
+    """One packet of the underlay, with its headers."""
 
     source: str
     destination: str
@@ -44,7 +46,7 @@ class OnWire:
 
 @dataclass(frozen=True)
 class Handed:
-    """One frame that was handed to a port."""
+    """One frame that was written to a port."""
 
     vtep: int
     vni: int
@@ -53,12 +55,12 @@ class Handed:
 
 
 class Fabric:
-    """VTEPs 1 to n, at 192.0.2.11 and up."""
+    """VTEPs 1 to n, with the addresses 192.0.2.11 and up."""
 
     def __init__(
         self, vteps: int = 3, echo: bool = False, observed: bool = True, **options: Any
     ) -> None:
-        """echo: a sender hears its own multicast, as on a looping switch; options: the cores'."""
+        """echo: loop multicast back to its sender. options: those of the cores."""
         self.now = 1000.0
         self.cores = {
             number: Core(Options(local=address(number), **options))
@@ -70,9 +72,10 @@ class Fabric:
         self.members: dict[str, set[int]] = {}
         self._echo = echo
         self._underway: deque[OnWire] = deque()
+        self.reporters = {number: Reporter(core.watch) for number, core in self.cores.items()}
         if observed:
-            for number, core in self.cores.items():
-                core.observer = lambda event, number=number: self.events.append((number, event))
+            for number, reporter in self.reporters.items():
+                reporter.subscribe(partial(self._note, number))
 
     # -- verbs
 
@@ -82,24 +85,25 @@ class Fabric:
         group: str = GROUP,
         vlan: int | None = VLAN,
         on: Iterable[int] | None = None,
-        **wanted: bool,
+        carry_tags: bool = False,
+        suppress_arp: bool = False,
     ) -> Fabric:
-        """Let some VTEPs, or all, carry a VNI; wanted: carry_tags, suppress_arp."""
-        carried = Carried(vni, TRUNK, vlan, group, **wanted)
+        """Add a VNI to some VTEPs, or to all."""
+        spec = SegmentSpec(vni, TRUNK, vlan, group, (), carry_tags, suppress_arp)
         for number in on or self.cores:
-            self._do(number, self.cores[number].add_segment(carried, self.now))
+            self._do(number, self.cores[number].add_segment(spec, self.now))
         return self
 
     def drop_vni(self, vtep: int, vni: int = VNI) -> None:
-        """Let one VTEP carry a VNI no more."""
+        """Remove a VNI from one VTEP."""
         self._do(vtep, self.cores[vtep].remove_segment(vni, self.now))
 
     def send(self, vtep: int, frame: bytes, vlan: int | None = VLAN) -> None:
-        """A VM behind a VTEP sends a frame; what the VTEP makes of it waits on the wire."""
+        """A VM behind a VTEP sends a frame; the resulting packets wait on the wire."""
         self._do(vtep, self.cores[vtep].frame_from_port(TRUNK, vlan, frame, self.now))
 
     def deliver(self) -> None:
-        """Carry all that waits on the wire; nothing that arrives may cause a packet again."""
+        """Deliver all packets on the wire; none of them may cause another packet."""
         while self._underway:
             packet = self._underway.popleft()
             for number in self.cores:
@@ -107,7 +111,7 @@ class Fabric:
                     self.inject(number, packet.source, packet.packet[28:], packet)
 
     def exchange(self, vtep: int, frame: bytes, vlan: int | None = VLAN) -> None:
-        """Send, and deliver."""
+        """`send`, then `deliver`."""
         self.send(vtep, frame, vlan)
         self.deliver()
 
@@ -119,19 +123,20 @@ class Fabric:
         packet: OnWire | None = None,
         traffic_class: int = 0,
     ) -> list[Effect]:
-        """A UDP datagram arrives at a VTEP, of a packet on the wire or forged."""
+        """A UDP datagram arrives at a VTEP: of a packet on the wire, or forged."""
         to_group = packet is not None and packet.destination in self.members
         sport = packet.sport if packet is not None else 50_000
         core = self.cores[vtep]
-        effects = list(
-            core.datagram_from_underlay(sender, sport, to_group, datagram, self.now, traffic_class)
+        decision = core.datagram_from_underlay(
+            sender, sport, to_group, datagram, self.now, traffic_class
         )
+        effects = list(decision[0])
         assert not [each for each in effects if isinstance(each, ToUnderlay)], "tunnel to tunnel"
-        self._do(vtep, effects)
+        self._do(vtep, decision)
         return effects
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, waking each core when it asked to be woken."""
+        """Advance the clock, and call `expire` of each core at its deadlines."""
         until = self.now + seconds
         while True:
             deadlines = [core.next_deadline() for core in self.cores.values()]
@@ -139,36 +144,39 @@ class Fabric:
             if due > until:
                 break
             self.now = max(self.now, due)
-            for core in self.cores.values():
-                core.expire(self.now)
+            self._expire()
         self.now = until
-        for core in self.cores.values():
-            core.expire(self.now)
+        self._expire()
+
+    def _expire(self) -> None:
+        for number, core in self.cores.items():
+            self.reporters[number].report(core.expire(self.now))
 
     # -- questions
 
     def row(self, vtep: int, station: str, vni: int = VNI) -> Row | None:
-        """What a VTEP knows of a MAC."""
+        """A VTEP's row of a MAC, if there is one."""
         return self.cores[vtep].segments.by_vni[vni].fdb.lookup(mac(station))
 
     def remote(self, vtep: int, station: str, vni: int = VNI) -> str | None:
-        """Behind which VTEP a MAC is; AssertionError if it is not known at all."""
+        """The remote of a MAC's row, None if it is local; AssertionError if there is no row."""
         row = self.row(vtep, station, vni)
-        assert row is not None, f"VTEP {vtep} knows nothing of {station}"
+        assert row is not None, f"VTEP {vtep} has no row for {station}"
         return row.remote
 
-    def told(self, vtep: int) -> list[str]:
+    def decisions(self, vtep: int) -> list[str]:
         """A VTEP's decisions so far, as `decision why`."""
         return [f"{event.decision} {event.why}" for number, event in self.events if number == vtep]
 
     def fates(self, vtep: int) -> list[str]:
-        """What became of the frames and datagrams that a VTEP was given, so far."""
+        """The fates of a VTEP's frames and datagrams so far."""
         return [event.decision for n, event in self.events if n == vtep and event.decision in FATES]
 
     def drops(self, vtep: int) -> dict[tuple[int | None, DropReason], int]:
-        """A VTEP's drop counters that are not zero, by VNI (None: of no VNI) and reason."""
+        """A VTEP's drop counters, without zeros, by VNI (None: unassigned) and reason."""
         core = self.cores[vtep]
-        tables = {None: core.nowhere, **{v: s.counters for v, s in core.segments.by_vni.items()}}
+        tables: dict[int | None, Counters] = {None: core.unassigned_counters}
+        tables |= {vni: segment.counters for vni, segment in core.segments.by_vni.items()}
         return {
             (vni, reason): counters.drops[reason]
             for vni, counters in tables.items()
@@ -178,17 +186,21 @@ class Fabric:
 
     # -- inside
 
-    def _do(self, vtep: int, effects: Iterable[Effect]) -> None:
-        for effect in effects:
+    def _note(self, vtep: int, event: Event) -> None:
+        self.events.append((vtep, event))
+
+    def _do(self, vtep: int, decision: Decision) -> None:
+        fate = self.reporters[vtep].hold(decision)
+        for effect in decision[0]:
             if isinstance(effect, ToUnderlay):
                 self._underway.append(_on_wire(effect))
                 self.wire.append(self._underway[-1])
-                self.cores[vtep].done(effect)
             elif isinstance(effect, ToPort):
                 assert effect.port == TRUNK
                 self.handed.append(Handed(vtep, effect.vni, effect.vlan, effect.frame))
-                self.cores[vtep].done(effect)
-            elif isinstance(effect, JoinGroup):
+            if fate is not None and isinstance(effect, ToPort | ToUnderlay):
+                fate.settle(effect, None, self.now)
+            if isinstance(effect, JoinGroup):
                 members = self.members.setdefault(effect.group, set())
                 assert vtep not in members, f"VTEP {vtep} joined {effect.group} twice"
                 members.add(vtep)

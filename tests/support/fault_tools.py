@@ -6,19 +6,27 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from vtep import agent, core
+from vtep import agent
+from vtep.options import Options
+
+
+def replace(owner: object, name: str, change: Callable[[Any], Any]) -> None:
+    """Replace an attribute of a module or class by what `change` makes of it."""
+    setattr(owner, name, change(getattr(owner, name)))
 
 
 def with_options(**changes: Callable[[Any], Any]) -> None:
-    """What the file says of these options is changed on its way to the core."""
-    read = agent._options
+    """Change these options on their way from the configuration to the core."""
 
-    def changed(*arguments: Any) -> core.Options:
-        options = read(*arguments)
-        found = {name: change(getattr(options, name)) for name, change in changes.items()}
-        return dataclasses.replace(options, **found)
+    def changed(read: Callable[..., Options]) -> Callable[..., Options]:
+        def options(*arguments: Any) -> Options:
+            found = read(*arguments)
+            new = {name: change(getattr(found, name)) for name, change in changes.items()}
+            return dataclasses.replace(found, **new)
 
-    agent._options = changed
+        return options
+
+    replace(agent, "_options", changed)
 
 
 def public(names: dict[str, Any]) -> tuple[Callable[[], None], ...]:

@@ -1,40 +1,42 @@
 """Single faults of what our VTEP sends, for `broken_vtep`.
 
 Rules of this file:
-- each changes one thing of vtep/ and leaves all else as it is;
-- where it can, it changes what an option or a constant says, so that the code it breaks stays.
+- each fault changes one behaviour of vtep/ and leaves everything else as it is;
+- if possible it changes an option or a constant, so that the code itself stays as it is.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from scapy.layers.inet import IP
 
-from tests.support.fault_tools import public, with_options
-from vtep import agent, core, wire
+from tests.support.fault_tools import public, replace, with_options
+from vtep import agent, core, ecn
+from vtep.constants import DEFAULT_TTL, FIRST_SOURCE_PORT, LAST_SOURCE_PORT
 from vtep.core import Core
-from vtep.drops import DropReason
-from vtep.effects import Effect
+from vtep.effects import Decision
 from vtep.fdb import Fdb
-from vtep.segments import Carried, Segment
+from vtep.segments import Segment, SegmentSpec
 from vtep.underlay.ipv4 import Ipv4Underlay
 
 _BROADCAST = b"\xff" * 6
 
 
 def _with_header(change: Callable[[bytearray, str], None]) -> None:
-    """What stands before each inner frame is changed; `change` is given its destination."""
-    build = core.outer_header
+    """Let `change` modify each outer header, given the destination."""
 
-    def changed(source: str, destination: str, *rest: Any) -> bytes:
-        header = bytearray(build(source, destination, *rest))
-        change(header, destination)
-        return bytes(header)
+    def changed(build: Any) -> Any:
+        def outer_header(source: str, destination: str, *rest: Any) -> bytes:
+            header = bytearray(build(source, destination, *rest))
+            change(header, destination)
+            return bytes(header)
 
-    core.outer_header = changed
+        return outer_header
+
+    replace(core, "outer_header", changed)
 
 
 def _is_group(destination: str) -> bool:
@@ -42,7 +44,7 @@ def _is_group(destination: str) -> bool:
 
 
 def ttl_of_one_to_groups() -> None:
-    """Sends to groups with the TTL that sockets have for multicast: no router passes it."""
+    """Send to groups with the TTL that sockets have for multicast: no router passes it."""
 
     def change(header: bytearray, destination: str) -> None:
         if _is_group(destination):
@@ -52,33 +54,35 @@ def ttl_of_one_to_groups() -> None:
 
 
 def broadcasts_outside() -> None:
-    """Sends every packet to the broadcast MAC: each host's card takes it."""
+    """Send every packet to the broadcast MAC, so that each host receives it."""
 
-    def broadcasting(self: Ipv4Underlay, destination: str, packet: bytes) -> DropReason | None:
+    def broadcast(self: Ipv4Underlay, destination: str, packet: bytes) -> None:
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as card:
             whole = IP(bytes(packet))
             del whole.chksum
             card.sendto(bytes(whole), (self.interface, 0x0800, 0, 0, _BROADCAST))
-        return None
 
-    Ipv4Underlay.send = broadcasting
+    replace(Ipv4Underlay, "send", lambda _: broadcast)
 
 
 def one_group_for_all() -> None:
-    """Floods every VNI to the group of the first."""
-    make, groups = Segment.__init__, []
+    """Flood every VNI to the group of the first."""
+    groups: list[str] = []
 
-    def misled(self: Segment, carried: Carried, *arguments: Any) -> None:
-        make(self, carried, *arguments)
-        if carried.group is not None:
-            groups.append(carried.group)
-            self.flood_to = (groups[0],)
+    def misled(make: Any) -> Any:
+        def init(self: Segment, spec: SegmentSpec, *arguments: Any) -> None:
+            make(self, spec, *arguments)
+            if spec.group is not None:
+                groups.append(spec.group)
+                self.flood_to = (groups[0],)
 
-    Segment.__init__ = misled
+        return init
+
+    replace(Segment, "__init__", misled)
 
 
 def sends_a_reserved_bit() -> None:
-    """Sets a bit behind the VNI."""
+    """Set a bit of the reserved byte behind the VNI."""
 
     def change(header: bytearray, _: str) -> None:
         header[-1] |= 1
@@ -87,7 +91,7 @@ def sends_a_reserved_bit() -> None:
 
 
 def sends_a_reserved_flag() -> None:
-    """Sets the flag that the generic protocol extension calls P."""
+    """Set the flag that the generic protocol extension calls P."""
 
     def change(header: bytearray, _: str) -> None:
         header[-8] |= 4
@@ -96,104 +100,119 @@ def sends_a_reserved_flag() -> None:
 
 
 def forgets_a_remote() -> None:
-    """Leaves the last remote out when it floods to a list."""
-    flood = Core._flood
+    """Leave the last remote out of a head-end flood."""
 
-    def forgetful(self: Core, segment: Any, *arguments: Any) -> Iterable[Effect]:
-        effects = list(flood(self, segment, *arguments))
-        return effects[:-1] if segment.group is None else effects
+    def forgetful(flood: Any) -> Any:
+        def flood_to_fewer(self: Core, segment: Any, *arguments: Any) -> Decision:
+            effects, events = flood(self, segment, *arguments)
+            return effects[:-1] if segment.group is None else effects, events
 
-    Core._flood = forgetful
+        return flood_to_fewer
+
+    replace(Core, "_flood", forgetful)
 
 
 def drops_unknown_unicast() -> None:
-    """Floods what is for all or for a group, and loses what is for one it does not know."""
-    flood = Core._flood
+    """Flood broadcast and multicast, but drop unknown unicast."""
 
-    def lossy(self: Core, segment: Any, frame: bytes, now: float) -> Iterable[Effect]:
-        return flood(self, segment, frame, now) if frame[0] & 1 else ()
+    def lossy(flood: Any) -> Any:
+        def flood_groups(self: Core, segment: Any, frame: bytes, now: float) -> Decision:
+            decision: Decision = flood(self, segment, frame, now) if frame[0] & 1 else ((), ())
+            return decision
 
-    Core._flood = lossy
+        return flood_groups
+
+    replace(Core, "_flood", lossy)
 
 
 def source_port_of_macs() -> None:
-    """Takes all flows between two VMs for one."""
-    core.flow_hash = lambda frame: sum(frame[:12]) * 40503
+    """Use one source port for all flows between two VMs."""
+    replace(core, "flow_hash", lambda _: lambda frame: sum(frame[:12]) * 40503)
 
 
 def source_port_a_packet() -> None:
-    """Takes another source port for each packet: a flow's packets overtake one another."""
+    """Use another source port for each packet, so that the packets of a flow are reordered."""
     numbers = iter(range(1 << 62))
-    core.flow_hash = lambda frame: next(numbers) * 7919
+    replace(core, "flow_hash", lambda _: lambda frame: next(numbers) * 7919)
 
 
 def ignores_source_ports() -> None:
-    """Takes the default range whatever the file says."""
-    with_options(source_ports=lambda _: (wire.FIRST_SOURCE_PORT, wire.LAST_SOURCE_PORT))
+    """Use the default range of source ports, whatever is configured."""
+    with_options(source_ports=lambda _: (FIRST_SOURCE_PORT, LAST_SOURCE_PORT))
 
 
 def zero_checksum_over_ipv6() -> None:
-    """Sends no checksum over IPv6 though nobody agreed on that."""
-    agent._segmenting = lambda *_: None  # else the kernel computes what the core does not
+    """Send zero checksums over IPv6 although that is not configured."""
+    replace(agent, "open_gso_sender", lambda _: lambda *_: None)  # else the kernel computes them
     with_options(udp_checksum=lambda _: False)
 
 
 def ignores_tos() -> None:
-    """Takes the default TOS whatever the file says."""
+    """Use the default TOS, whatever is configured."""
     with_options(dscp=lambda _: 0)
 
 
 def ignores_ttl() -> None:
-    """Takes the default TTL whatever the file says."""
-    with_options(ttl=lambda _: 64)
+    """Use the default TTL, whatever is configured."""
+    with_options(ttl=lambda _: DEFAULT_TTL)
 
 
 def ignores_df() -> None:
-    """Sets DF whatever the file says."""
+    """Set DF, whatever is configured."""
     with_options(df=lambda _: True)
 
 
 def ignores_silence() -> None:
-    """Tells VMs what fits whatever the file says."""
+    """Send ICMP messages about frames that are too big, whatever is configured."""
     with_options(icmp_too_big=lambda _: True)
 
 
 def one_remote_of_several() -> None:
-    """Sends all flows to the first of the remotes that a static row has."""
-    right = Fdb.set_static
+    """Send all flows to the first of a static row's remotes."""
 
-    def only_once(self: Fdb, mac: bytes, remote: str, now: float, add: bool = False) -> None:
-        if mac not in self.static_remotes:
-            right(self, mac, remote, now, add)
+    def only_first(right: Any) -> Any:
+        def set_static(self: Fdb, mac: bytes, remote: str, now: float, add: bool = False) -> None:
+            if mac not in self.static_remotes:
+                right(self, mac, remote, now, add)
 
-    Fdb.set_static = only_once
+        return set_static
+
+    replace(Fdb, "set_static", only_first)
 
 
 def cuts_what_does_not_fit() -> None:
-    """Sends of a frame that is too big as much as fits."""
-    send = Core._send
+    """Send as much of a frame that is too big as fits."""
 
-    def cutting(self: Core, segment: Any, row: Any, frame: bytes, now: float) -> Any:
-        return send(self, segment, row, frame[: self._largest_frame], now)
+    def cutting(send: Any) -> Any:
+        def send_part(self: Core, segment: Any, row: Any, frame: bytes, now: float) -> Any:
+            return send(self, segment, row, frame[: self._largest_frame], now)
 
-    Core._send = cutting
+        return send_part
+
+    replace(Core, "_send", cutting)
 
 
 def tells_a_wrong_mtu() -> None:
-    """Tells VMs the underlay's MTU, without what the tunnel adds."""
-    right = core.too_big
-    core.too_big = lambda frame, mtu: right(frame, mtu + 50)
+    """Report the underlay's MTU to VMs, without subtracting the tunnel's overhead."""
+    replace(core, "too_big", lambda right: lambda frame, mtu: right(frame, mtu + 50))
 
 
 def keeps_the_check_sequence() -> None:
-    """Sends four bytes behind each frame, as if it had a check sequence."""
-    build = core.encapsulate
-    core.encapsulate = lambda header, frame, *rest: build(header, frame + bytes(4), *rest)
+    """Send four bytes behind each frame, as if it had a check sequence."""
+
+    def appending(build: Any) -> Any:
+        return lambda header, frame, *rest: build(header, frame + bytes(4), *rest)
+
+    replace(core, "encapsulate", appending)
 
 
 def resets_congestion() -> None:
-    """Sends every packet as Not-ECT, whatever its inner one says."""
-    core.ecn.outer_class = lambda inner, dscp: (dscp or 0) if dscp is not None else (inner or 0)
+    """Send every packet as Not-ECT, whatever the ECN field of the inner packet."""
+
+    def outer_class(inner: int | None, dscp: int | None) -> int:
+        return (dscp or 0) if dscp is not None else (inner or 0)
+
+    replace(ecn, "outer_class", lambda _: outer_class)
 
 
 FAULTS = public(dict(vars()))

@@ -1,4 +1,4 @@
-"""Frames as VMs send them, built by Scapy; all answers are plain bytes."""
+"""Frames as VMs send them, built by Scapy and returned as bytes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ A_IP6, B_IP6 = "2001:db8::1", "2001:db8::2"
 
 
 def mac(text: str) -> bytes:
-    """A MAC as the core knows it."""
+    """A MAC as bytes."""
     return bytes.fromhex(text.replace(":", ""))
 
 
 def plain(source: str = A, destination: str = BROADCAST, payload: bytes = b"\0" * 46) -> bytes:
-    """A frame of an ethertype that nobody looks into (0x88b5, for experiments)."""
+    """A frame with the ethertype for local experiments (0x88b5), which no code parses."""
     return mac(destination) + mac(source) + b"\x88\xb5" + payload
 
 
 def arp_request(source: str = A, sender: str = A_IP, target: str = B_IP) -> bytes:
-    """Who has `target`? Broadcast, 42 bytes."""
+    """An ARP request for `target`: broadcast, 42 bytes."""
     arp = ARP(op=1, hwsrc=source, psrc=sender, hwdst="00:00:00:00:00:00", pdst=target)
     return bytes(Ether(src=source, dst=BROADCAST) / arp)
 
 
 def arp_reply(source: str = B, sender: str = B_IP, to: str = A, target: str = A_IP) -> bytes:
-    """`sender` is here; unicast."""
+    """An ARP reply of `sender`: unicast."""
     arp = ARP(op=2, hwsrc=source, psrc=sender, hwdst=to, pdst=target)
     return bytes(Ether(src=source, dst=to) / arp)
 
@@ -80,11 +80,11 @@ def udp6(sport: int = 1024, dport: int = 53, payload: bytes = b"") -> bytes:
 
 
 def tagged(frame: bytes, *vlans: int) -> bytes:
-    """The frame with 802.1Q tags behind its addresses, the first outermost."""
+    """The frame with 802.1Q tags after its addresses, outermost first."""
     tags = b"".join(b"\x81\x00" + vlan.to_bytes(2, "big") for vlan in vlans)
     return frame[:12] + tags + frame[12:]
 
 
 def parsed(frame: bytes) -> Packet:
-    """A frame as Scapy reads it."""
+    """A frame parsed by Scapy."""
     return Ether(frame)

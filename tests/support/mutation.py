@@ -1,4 +1,4 @@
-"""Damage to bytes, and whether memory stays what it was while they are read."""
+"""Damage bytes at random, and check that memory does not grow while they are processed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def mutated(chance: random.Random, data: bytes) -> bytes:
-    """Some bytes changed, cut off, doubled or put in."""
+    """The data with some bytes changed, removed, repeated or inserted."""
     made = bytearray(data)
     for _ in range(chance.choice((0, 1, 1, 2, 8))):
         at = chance.randrange(len(made) + 1)
@@ -28,32 +28,32 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
 
 
 class Memory:
-    """Watches what this process has allocated: the last third of a run must not need more.
+    """Samples what this process has allocated: the last third of a run must not need more.
 
     Looked at from time to time, since tables fill up first and what they shed comes and goes: the
     most of the middle third is compared with the most of the last. Both Python's own blocks and
     the pages of the process, since large objects are in pages alone.
     """
 
-    BLOCKS, PAGES = 4000, 512  # what chance may add
+    BLOCKS, PAGES = 4000, 512  # tolerated random growth
 
     def __enter__(self) -> Memory:
         self._blocks: list[int] = []
         self._pages: list[int] = []
-        gc.freeze()  # what was there before need not be looked through each time
+        gc.freeze()  # existing objects need not be counted in each sample
         return self
 
     def __exit__(self, *_: object) -> None:
         gc.unfreeze()
 
     def look(self) -> None:
-        """Note how much there is now."""
+        """Take a sample."""
         gc.collect()
         self._blocks.append(sys.getallocatedblocks())
         self._pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
 
     def has_grown(self) -> bool:
-        """Whether the last third needed more than the middle one."""
+        """Whether the last third needed more memory than the middle one."""
         return _growth(self._blocks) > self.BLOCKS or _growth(self._pages) > self.PAGES
 
 

@@ -1,4 +1,4 @@
-"""The suite's run over our own VTEP, made once for all tests that look at it."""
+"""A run of the suite with the project's own VTEP, once for all tests that use it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 from vxlab.conformance.candidate import PYTHON
 from vxlab.conformance.catalogue import rows_of
-from vxlab.conformance.report import Report
+from vxlab.conformance.report import ConformanceReport
 from vxlab.conformance.session import judge_all
 
 
 @dataclass(frozen=True)
 class Run:
-    """The findings, and all packets."""
+    """The report, and a capture of all packets."""
 
-    report: Report
+    report: ConformanceReport
     capture: Path
 
 
 def run_over_ours(capture: Path) -> Run:
-    """Judge all rows; capture: where the packets go."""
+    """Judge all rows; capture: the file for all packets."""
     began = time.monotonic()
     judged = tuple(judge_all(PYTHON, rows_of(), str(capture)))
-    return Run(Report(PYTHON, judged, time.monotonic() - began), capture)
+    return Run(ConformanceReport(PYTHON, judged, time.monotonic() - began), capture)

@@ -37,6 +37,8 @@ WORDS_FOR_TOPOLOGIES = ("vtep.constants", "vtep.config", "vtep.wire", "vtep.ethe
 # Modules that decide: no I/O and no clock.
 PURE = (
     *("vtep.constants", "vtep.wire", "vtep.ethernet", "vtep.drops", "vtep.effects", "vtep.options"),
+    *("vtep.events", "vtep.ecn", "vtep.toobig", "vtep.arp_suppression", "vtep.tcp_merge"),
+    *("vtep.udp_gso", "vtep.vnet_hdr", "vtep.batching", "vtep.reporting"),
     *("vtep.fdb", "vtep.segments", "vtep.core"),
     *("controller.constants", "controller.flows", "controller.membership", "controller.igmp"),
     *("controller.mld", "controller.protocols", "controller.links", "controller.switching"),

@@ -75,17 +75,17 @@ def open_fast_path(
     The end of the verifier's log, if there is one, goes to the agent's log (standard error).
     Raises StartError if the configuration has `datapath = "ebpf"` and eBPF cannot run.
     """
-    lacking = "asked for" if config.datapath == PYTHON else hindrance(config) or machine_lacks()
+    lacking = "asked for" if config.data_path == PYTHON else hindrance(config) or machine_lacks()
     if lacking is None:
         try:
             path = _attached(config, options, underlay, ports)
-            asked = config.datapath == EBPF
+            asked = config.data_path == EBPF
             return path, Choice(EBPF, "asked for" if asked else "the kernel takes the program")
         except OSError as error:
             lacking = _words(error)
             for line in _verifier_log(error):
                 print(f"vtep: {config.name}: verifier: {line}", file=sys.stderr, flush=True)
-    if config.datapath == EBPF:
+    if config.data_path == EBPF:
         raise StartError(f"datapath = 'ebpf': {lacking}")
     detach_leftovers([underlay.index, *(port.index for port in ports)])
     return None, Choice(PYTHON, lacking)

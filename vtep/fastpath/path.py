@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from vtep.config import Config
+from vtep.constants import LARGEST_PACKET
 from vtep.drops import DropReason
 from vtep.fastpath import layout, nic, outer
 from vtep.fastpath.libbpf import Program
@@ -22,7 +23,7 @@ from vtep.fastpath.tap import PortTap, Tap
 from vtep.options import Options
 from vtep.ports.packet import PacketPort
 from vtep.underlay.base import Datagram, Underlay
-from vtep.wire import LARGEST_PACKET, is_ipv6, overhead
+from vtep.wire import is_ipv6, overhead
 
 OBJECTS = {  # key: whether the underlay is IPv6
     six: Path(__file__).with_name(f"vxlan{6 if six else 4}.bpf.o") for six in (False, True)
@@ -103,6 +104,10 @@ class FastPath:
         for index in self._indices:
             self._program.attach("from_port", index)
         self._program.attach("from_underlay", self._underlay.index)
+
+    def fileno(self) -> int:
+        """For selectors: readable when the kernel has left datagrams to the agent."""
+        return self.misses.fileno()
 
     def receive(self) -> Iterator[Datagram | DropReason]:
         """Read the datagrams that the program left to the agent, up to a batch of them."""

@@ -15,10 +15,10 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from vtep.batch import BATCH
 from vtep.drops import DropReason
 from vtep.ethernet import is_tagged
 from vtep.ports.packet import Frame
+from vtep.recvmmsg import BATCH
 
 _TUN = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA

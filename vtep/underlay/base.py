@@ -1,9 +1,9 @@
-"""What the two address families have in common: sockets, buffers, losses, memberships.
+"""The underlay side of a VTEP; what IPv4 and IPv6 have in common.
 
-Sending: a raw socket, since each packet brings its own IP and UDP header. Receiving: a UDP socket,
-so that the kernel checks checksums and puts fragments together. Groups: joined for any source on
-sockets of their own, since one socket holds only some hundreds. The kernel does neighbour
-resolution, routing, multicast MACs, IGMP and MLD.
+Packets are sent by a raw socket, because each has its own IP and UDP header. They are received by a
+UDP socket, so that the kernel verifies checksums and reassembles fragments. Groups are joined on
+further sockets, for any source, because a socket can join only some hundreds. The kernel does
+neighbour resolution, routing, multicast MACs, IGMP and MLD.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from vtep.batch import Batch
 from vtep.drops import DropReason
 from vtep.errors import StartError
-from vtep.superpacket import datagrams
+from vtep.recvmmsg import ReceiveBatch
+from vtep.udp_gso import split_datagrams
 
-# (sender, source port, came to a group, traffic class, payload)
+# (sender, source port, whether it was sent to a group, traffic class, payload)
 Datagram = tuple[str, int, bool, int, bytes]
 
 _RECEIVE_BUFFER = 16 << 20
@@ -34,10 +34,10 @@ _SO_MEMINFO = 55
 _SO_RCVBUFFORCE = 33
 _MEMINFO = struct.Struct("=9I")  # the last is SK_MEMINFO_DROPS
 _SIOCGIFMTU = 0x8921
-_SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17  # checksums; what depends on them goes too
+_SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17  # disabling checksums disables segmentation too
 _UDP_GRO = 104
 _TYPE_AT = 12  # in a control message
-_MERGED = struct.Struct("=16xi4x")  # a control message that bears a number
+_MERGED = struct.Struct("=16xi4x")  # a control message with one number
 GROUPS_A_SOCKET = 200
 
 
@@ -46,9 +46,9 @@ class Underlay(ABC):
 
     family: socket.AddressFamily
 
-    def __init__(self, interface: str, local: str, port: int, say: Callable[[str], None]) -> None:
-        """Open it; StartError names cause and cure. say: tells the log of a changed limit."""
-        self.say = say
+    def __init__(self, interface: str, local: str, port: int, log: Callable[[str], None]) -> None:
+        """Open the sockets; StartError names cause and fix. log: writes to the agent's log."""
+        self.log = log
         self.interface = interface
         try:
             self.index = socket.if_nametoindex(interface)
@@ -66,24 +66,24 @@ class Underlay(ABC):
         try:
             self._receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         except PermissionError:
-            pass  # within net.core.rmem_max, then
+            pass  # then the limit is net.core.rmem_max
         self.prepare_receiver(self._receiver)
         self._bind(port)
         self._holders: list[socket.socket] = []
         self.joined: dict[str, socket.socket] = {}
-        self._batch = Batch(_LARGEST)
-        self._texts: dict[bytes, str] = {}  # addresses of senders
-        self._lost = 0  # datagrams, as told so far
+        self._batch = ReceiveBatch(_LARGEST)
+        self._texts: dict[bytes, str] = {}  # of senders' addresses
+        self._lost = 0  # datagrams, as of the last call of `overrun`
 
     def _check_local(self, local: str) -> None:
-        """A mistyped address would send packets that nobody can answer."""
+        """Reject an address that is not configured: remotes could not reply to it."""
         with socket.socket(self.family, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind((local, 0))
             except OSError:
                 raise StartError(
-                    f"underlay.local {local}: no address of this host; "
-                    f"`ip address add {local}/24 dev {self.interface}` gives it one"
+                    f"underlay.local {local}: not an address of this host; "
+                    f"`ip address add {local}/24 dev {self.interface}` adds it"
                 ) from None
 
     def open(self, kind: int, protocol: int) -> socket.socket:
@@ -110,9 +110,9 @@ class Underlay(ABC):
         return int(struct.unpack("16si", answer)[1])
 
     def without_send_offloads(self) -> None:
-        """Let the kernel finish checksums and cut super-frames before the interface gets them.
+        """Let the kernel compute checksums and segment super-frames before the NIC gets them.
 
-        OSError if it will not.
+        OSError if the NIC does not support that setting.
         """
         value = array.array("B", struct.pack("=II", _ETHTOOL_STXCSUM, 0))
         address, _ = value.buffer_info()
@@ -123,23 +123,23 @@ class Underlay(ABC):
         """For selectors."""
         return self._receiver.fileno()
 
-    # -- what differs between the families
+    # -- per address family
 
     @abstractmethod
     def prepare_sender(self, sender: socket.socket) -> None:
-        """Options of a socket that sends: the raw one, or one of UDP."""
+        """Set the options of a sending socket, raw or UDP."""
 
     @abstractmethod
     def prepare_receiver(self, receiver: socket.socket) -> None:
-        """Options of the UDP socket."""
+        """Set the options of the receiving UDP socket."""
 
     @abstractmethod
     def look(self, control: memoryview) -> tuple[bool, int]:
-        """From a datagram's control messages: whether it came to a group, and its traffic class."""
+        """From a datagram's control messages: whether it was sent to a group, and traffic class."""
 
     @abstractmethod
     def marks(self, packet: bytearray) -> list[tuple[int, int, bytes]]:
-        """Control messages that give what a UDP socket sends the TTL and class of a packet."""
+        """Control messages that make a UDP socket send with the TTL and class of a packet."""
 
     @abstractmethod
     def sender(self, name: memoryview) -> bytes:
@@ -147,20 +147,20 @@ class Underlay(ABC):
 
     @abstractmethod
     def change_membership(self, holder: socket.socket, group: str, join: bool) -> None:
-        """Join or leave for any source; OSError if the kernel will not."""
+        """Join or leave for any source; OSError if the kernel refuses."""
 
     @abstractmethod
     def kernel_groups(self) -> set[str]:
-        """The groups the kernel has on this interface: the truth about joins."""
+        """The groups that the kernel has joined on this interface."""
 
     @abstractmethod
     def accept_zero_checksums(self) -> None:
-        """Receive datagrams without a checksum too."""
+        """Also receive datagrams with a zero UDP checksum."""
 
     # -- packets
 
     def send(self, destination: str, packet: bytes | bytearray) -> DropReason | None:
-        """Send one IP packet; the reason if it could not be."""
+        """Send one IP packet; returns the reason if that failed."""
         try:
             self._sender.sendto(packet, (destination, 0))
         except OSError as error:
@@ -171,11 +171,11 @@ class Underlay(ABC):
         return None
 
     def receive(self) -> Iterator[Datagram]:
-        """The datagrams that wait, up to a batch of them."""
+        """The waiting datagrams, up to a batch."""
         try:
             for data, name, control, _ in self._batch.receive(self._receiver.fileno()):
                 size = 0
-                if control[_TYPE_AT] == _UDP_GRO:  # it comes first
+                if control[_TYPE_AT] == _UDP_GRO:  # the kernel puts it first
                     (size,) = _MERGED.unpack_from(control)
                     control = control[_MERGED.size :]
                 to_group, octet = self.look(control)
@@ -184,13 +184,13 @@ class Underlay(ABC):
                 if not size:
                     yield sender, sport, to_group, octet, bytes(data)
                     continue
-                for datagram in datagrams(data, size):
+                for datagram in split_datagrams(data, size):
                     yield sender, sport, to_group, octet, datagram
         except OSError:
-            return  # nothing waits, or an ICMP error of an earlier packet; reading it cleared it
+            return  # no datagram waits, or an ICMP error for an earlier packet was reported
 
     def take_merged(self) -> None:
-        """Receive runs of datagrams with checksums as one, if this kernel can (UDP_GRO)."""
+        """Let the kernel merge datagrams that have checksums (UDP_GRO), if it supports that."""
         with suppress(OSError):
             self._receiver.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
 
@@ -203,10 +203,10 @@ class Underlay(ABC):
         return text
 
     def overrun(self) -> int:
-        """How many datagrams were lost before they were read, since the last call.
+        """The number of datagrams lost before they were read, since the last call.
 
-        Not by SO_RXQ_OVFL: with hardened usercopy, kernels up to 6.2 kill who reads its control
-        message of a datagram that a local TCP socket sent into a tunnel.
+        SO_RXQ_OVFL cannot be used: kernels before 6.3 with hardened usercopy kill the reader of its
+        control message if the datagram began as a local TCP segment in a tunnel.
         """
         found = self._receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
         total: int = _MEMINFO.unpack(found)[-1]
@@ -216,7 +216,7 @@ class Underlay(ABC):
     # -- groups
 
     def join(self, group: str) -> None:
-        """Become a member; the kernel reports it. StartError names the limit that forbids it."""
+        """Join a group; the kernel sends the report. StartError names the limit to raise."""
         if len(self.joined) >= len(self._holders) * GROUPS_A_SOCKET:
             self._holders.append(socket.socket(self.family, socket.SOCK_DGRAM))
         holder = min(self._holders, key=list(self.joined.values()).count)
@@ -230,13 +230,13 @@ class Underlay(ABC):
         self.joined[group] = holder
 
     def leave(self, group: str) -> None:
-        """Cease to be a member."""
+        """Leave a group."""
         try:
             self.change_membership(self.joined.pop(group), group, join=False)
         except OSError:
             return  # the interface is gone, and the membership with it
 
     def close(self) -> None:
-        """Close all sockets; memberships go with them."""
+        """Close all sockets; the kernel then leaves all groups."""
         for opened in (self._sender, self._receiver, *self._holders):
             opened.close()

@@ -1,4 +1,4 @@
-"""The tunnel side over IPv4: IGMP for groups, the outer TOS octet by IP_RECVTOS."""
+"""The underlay over IPv4: groups by IGMP, the outer TOS octet by IP_RECVTOS."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class Ipv4Underlay(Underlay):
     family = socket.AF_INET
 
     def prepare_sender(self, sender: socket.socket) -> None:
-        """Multicast leaves by this interface, without a copy for us; nothing is fragmented."""
+        """Send multicast by this interface, without looping it back; never fragment."""
         membership = self._membership("0.0.0.0")
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         sender.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)
 
     def prepare_receiver(self, receiver: socket.socket) -> None:
-        """Ask for each datagram's destination and TOS."""
+        """Request each datagram's destination and TOS."""
         receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
 
     def accept_zero_checksums(self) -> None:
-        """They always are (RFC 768)."""
+        """Nothing to do: IPv4 always accepts them (RFC 768)."""
 
     def look(self, control: memoryview) -> tuple[bool, int]:
-        """The destination of the header, and its TOS octet."""
+        """Read IP_PKTINFO and IP_TOS."""
         return control[_DESTINATION_AT] >> 4 == 0xE, control[_TOS_AT]
 
     def marks(self, packet: bytearray) -> list[tuple[int, int, bytes]]:
@@ -63,17 +63,17 @@ class Ipv4Underlay(Underlay):
         holder.setsockopt(socket.IPPROTO_IP, option, self._membership(group))
 
     def _make_room(self) -> None:
-        """Raise the limit of memberships a socket, if we may; join tells if it is too low."""
-        wanted = min(len(self.joined) + 1, GROUPS_A_SOCKET)
+        """Raise the limit of memberships per socket, if permitted; else `join` reports it."""
+        needed = min(len(self.joined) + 1, GROUPS_A_SOCKET)
         try:
-            if int(_MEMBERSHIPS.read_text()) < wanted:
+            if int(_MEMBERSHIPS.read_text()) < needed:
                 _MEMBERSHIPS.write_text(str(GROUPS_A_SOCKET))
-                self.say(f"raised net.ipv4.igmp_max_memberships to {GROUPS_A_SOCKET}")
+                self.log(f"raised net.ipv4.igmp_max_memberships to {GROUPS_A_SOCKET}")
         except OSError:
             return
 
     def kernel_groups(self) -> set[str]:
-        """From /proc/net/igmp, where an address is a number in host byte order."""
+        """Read /proc/net/igmp, where an address is a number in host byte order."""
         found, here = set(), False
         for line in Path("/proc/net/igmp").read_text().splitlines()[1:]:
             if not line.startswith("\t"):

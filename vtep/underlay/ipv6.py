@@ -1,4 +1,4 @@
-"""The tunnel side over IPv6: MLD for groups, the outer traffic class by IPV6_RECVTCLASS."""
+"""The underlay over IPv6: groups by MLD, the outer traffic class by IPV6_RECVTCLASS."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class Ipv6Underlay(Underlay):
     family = socket.AF_INET6
 
     def prepare_sender(self, sender: socket.socket) -> None:
-        """Multicast leaves by this interface, without a copy for us; nothing is fragmented."""
+        """Send multicast by this interface, without looping it back; never fragment."""
         if sender.type == socket.SOCK_RAW:
             sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
-        else:  # no flow label, as our own headers have none
+        else:  # flow label 0, like the headers that `wire` builds
             sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_AUTOFLOWLABEL, 0)
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self.index)
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
         sender.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DO)
 
     def prepare_receiver(self, receiver: socket.socket) -> None:
-        """Ask for each datagram's destination and traffic class; IPv4 is another driver's."""
+        """Request each datagram's destination and traffic class; receive no IPv4."""
         receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
 
     def accept_zero_checksums(self) -> None:
-        """What RFC 6935 lets tunnels agree on."""
+        """RFC 6935 permits zero checksums for tunnels."""
         self._receiver.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
 
     def look(self, control: memoryview) -> tuple[bool, int]:
-        """The destination of the header, and its traffic class."""
+        """Read IPV6_PKTINFO and IPV6_TCLASS."""
         (octet,) = _NUMBER.unpack_from(control, _CLASS_AT)
         return control[_DESTINATION_AT] == 0xFF, octet
 
@@ -65,7 +65,7 @@ class Ipv6Underlay(Underlay):
         holder.setsockopt(socket.IPPROTO_IPV6, option, struct.pack("=16si", packed, self.index))
 
     def kernel_groups(self) -> set[str]:
-        """From /proc/net/igmp6: index, device, group in hexadecimal, ..."""
+        """Read /proc/net/igmp6: index, device, group in hexadecimal, ..."""
         rows = (line.split() for line in Path("/proc/net/igmp6").read_text().splitlines())
         return {
             socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[2]))

@@ -10,9 +10,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
+from vtep.constants import VXLAN_PORT
 from vxlab.capture.packets import OUTBOUND, Sighting
-
-VXLAN_PORT = 4789  # RFC 7348 section 5
 
 
 @dataclass(frozen=True)

@@ -123,29 +123,35 @@ def event_line(event: dict[str, Any]) -> str:
         return f"lost {event['count']} records: the reader was too slow"
     words = [f"{event['time_s']:.6f}", event["hypervisor"], event["decision"]]
     words += [f"{key} {event[key]}" for key in ("vni", "vlan", "mac") if event[key] is not None]
-    arrow = "<-" if event["decision"] in ("delivered", "dropped") else "->"
+    # A packet that the underlay refused was on its way out; other dropped packets were received.
+    refused = event["why"].startswith("underlay_")
+    received = event["decision"] == "delivered" or (event["decision"] == "dropped" and not refused)
+    arrow = "<-" if received else "->"
     words += [f"{arrow} {event[key]}" for key in ("group", "remote") if event[key] is not None]
     words.append(f"({event['why']})")
     if event["frame"]:
         words.append(event["frame"]["summary"])
+    if failed := event.get("failed"):
+        copies = ", ".join(f"{each['remote']} {each['reason']}" for each in failed)
+        words.append(f"failed: {copies}")
     return " ".join(words)
 
 
 @click.command()
 @click.argument("topology", default="three_vteps")
 @set_option
-@click.option("--json", "json_", is_flag=True, help="The steps as one JSON document.")
-@click.option("-w", "--write", metavar="FILE", help="Keep the packets of the scene as a pcapng.")
+@click.option("--json", "json_", is_flag=True, help="Print the steps as one JSON document.")
+@click.option("-w", "--write", metavar="FILE", help="Write all captured packets to a pcapng file.")
 def demo(topology: str, settings: tuple[str, ...], json_: bool, write: str | None) -> None:
-    """Play the scene in eight steps, with evidence.
+    """Show VXLAN flood and learn in eight steps, with evidence.
 
-    A lab of its own comes up, each step is proved by what was seen on the wire, and the lab goes.
-    Exit 1 if a step is not true.
+    Starts a lab of its own, verifies each step by captured packets and the VTEPs' tables, and
+    takes the lab down. Exit status 1 if a step fails.
     """
     # lazy: Scapy, as above
-    from vxlab.demo.play import play
+    from vxlab.demo.run import run_demo
 
-    sys.exit(play(topology, parse_settings(settings), json_, write))
+    sys.exit(run_demo(topology, parse_settings(settings), json_, write))
 
 
 WATCH_COMMANDS: list[click.Command] = [capture, events, demo]

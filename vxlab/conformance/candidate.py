@@ -1,4 +1,4 @@
-"""Which VTEP is to be judged: one of the project's kinds, or anybody's command."""
+"""The VTEP to be judged: one of the known kinds, or any command."""
 
 from __future__ import annotations
 
@@ -7,50 +7,65 @@ import sys
 from dataclasses import dataclass
 
 from vxlab.errors import UsageError
-from vxlab.vteps.kinds import KINDS, VtepKind
+from vxlab.vteps.kinds import DEFAULT_KIND, KINDS, VtepKind
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A VTEP to be judged: its name, the command that starts it, and what it can be given.
+    """A VTEP to be judged: its name in reports, its command, and what its setups contain.
 
-    multicast: its segments have groups, else lists of remotes. trunk: one port bears all
-    segments' VLANs tagged, else each segment has an untagged port of its own.
+    multicast: its segments have groups; otherwise lists of remotes. trunk: one port carries the
+    VLANs of all segments tagged; otherwise each segment has an untagged port of its own.
+    hint: what to try if it does not start.
     """
 
     name: str
     command: tuple[str, ...]
     multicast: bool = True
     trunk: bool = True
-
-
-PYTHON = Candidate("python", (sys.executable, "-m", "vtep"))
+    hint: str = ""
 
 
 def kinds() -> dict[str, Candidate]:
-    """The project's own kinds by name."""
-    return {name: _of_kind(name, kind) for name, kind in KINDS.items()}
+    """The known kinds by name."""
+    return {name: _of_kind(kind) for name, kind in KINDS.items()}
 
 
-def _of_kind(name: str, kind: VtepKind) -> Candidate:
+def _of_kind(kind: VtepKind) -> Candidate:
     command = (sys.executable, "-m", kind.module)
-    return Candidate(name, command, kind.multicast, kind.trunk)
+    return Candidate(kind.name, command, kind.multicast, kind.trunk)
 
 
 def of_kind(name: str) -> Candidate:
-    """One kind; UsageError says which there are."""
+    """One kind; UsageError lists the known ones."""
     known = kinds()
     if name not in known:
-        raise UsageError(f"{name}: no kind of VTEP; allowed: {', '.join(known)}")
+        raise UsageError(f"VTEP kind {name!r} is unknown; it must be one of: {', '.join(known)}")
     return known[name]
 
 
+PYTHON = of_kind(DEFAULT_KIND)
+
+
 def of_command(text: str, multicast: bool = True, trunk: bool = True) -> Candidate:
-    """Somebody's own VTEP, run as `COMMAND --config FILE.toml`; UsageError if it is no command."""
+    """Any VTEP, run as `COMMAND --config FILE.toml`. Reports call it by its command.
+
+    UsageError if the text is not a command.
+    """
     try:
-        words = tuple(shlex.split(text))
+        arguments = tuple(shlex.split(text))
     except ValueError as error:
-        raise UsageError(f"{text!r}: no command: {error}") from None
-    if not words:
-        raise UsageError("the command of the VTEP is empty")
-    return Candidate(words[0].rpartition("/")[2], words, multicast, trunk)
+        raise UsageError(f"VTEP command {text!r} cannot be parsed: {error}") from None
+    if not arguments:
+        raise UsageError("the VTEP command is empty")
+    return Candidate(shlex.join(arguments), arguments, multicast, trunk, _hint(multicast, trunk))
+
+
+def _hint(multicast: bool, trunk: bool) -> str:
+    """The options that describe a VTEP which does not support what its setup contained."""
+    hints = []
+    if multicast:
+        hints.append("--no-multicast if it does not support multicast groups")
+    if trunk:
+        hints.append("--no-trunk if it needs an untagged port for each segment")
+    return f"try {', or '.join(hints)}" if hints else ""

@@ -1,6 +1,6 @@
-"""The catalogue of statements: each row a function that judges a VTEP at the bench.
+"""The catalogue of statements: each row has a function that judges a VTEP in the test bed.
 
-A row's module in `rows/` registers it with the decorator; `rows_of` loads them all.
+The modules in `rows/` register their rows with the decorator `row`; `rows_of` loads them all.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from vxlab.conformance.verdict import Finding
 from vxlab.errors import UsageError
 
 if TYPE_CHECKING:
-    from vxlab.conformance.bench import Bench
+    from vxlab.conformance.testbed import TestBed
 
-Judge = Callable[["Bench"], "Finding | None"]
+Judge = Callable[["TestBed"], "Finding | None"]
 
 BINDING = ("MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED")
-KINDS = (*BINDING, "MAY", "plain")
+STATEMENT_KINDS = (*BINDING, "MAY", "plain")
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Row:
     """One statement and how it is judged.
 
     section: of RFC 7348, or the name of another document with its section.
-    kind: a keyword of RFC 2119, or "plain" for what is described without one.
-    setup: the configuration the VTEP under test is started with. option: the statement asks for
-    that very setup, so that to refuse it is to deviate.
+    kind: a keyword of RFC 2119, or "plain" for a statement without one.
+    setup: the configuration that the VTEP under test is started with. option: the statement
+    requires that the VTEP supports this setup, so a VTEP that refuses it deviates.
     """
 
     id: str
@@ -56,12 +56,12 @@ def row(
     id: str, section: str, kind: str, statement: str, setup: Setup = BASE, option: bool = False
 ) -> Callable[[Judge], Judge]:
     """Register a function as the judge of a statement."""
-    if kind not in KINDS:
-        raise ValueError(f"{id}: kind {kind!r}; allowed: {', '.join(KINDS)}")
+    if kind not in STATEMENT_KINDS:
+        raise ValueError(f"{id}: kind {kind!r} must be one of: {', '.join(STATEMENT_KINDS)}")
 
     def register(judge: Judge) -> Judge:
         if id in _rows:
-            raise ValueError(f"{id}: there already")
+            raise ValueError(f"{id}: this row exists already")
         _rows[id] = Row(id, section, kind, statement, setup, judge, option)
         return judge
 
@@ -74,21 +74,21 @@ def _order(id: str) -> tuple[int, int, str]:
 
 
 def rows_of(only: tuple[str, ...] = ()) -> list[Row]:
-    """All rows in the order of their ids, or those named; `N38` means N38.carry as well.
+    """All rows in the order of their ids, or only those named; `N40` includes N40.carry.
 
-    UsageError names an id that is not there.
+    UsageError if a named row does not exist.
     """
     package = importlib.import_module("vxlab.conformance.rows")
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-    for wanted in only:
-        if not any(_chosen(id, wanted) for id in _rows):
+    for named in only:
+        if not any(_chosen(id, named) for id in _rows):
             raise UsageError(
-                f"{wanted}: no such row; allowed: {' '.join(sorted(_rows, key=_order))}"
+                f"row {named} does not exist; rows: {' '.join(sorted(_rows, key=_order))}"
             )
-    ids = [id for id in _rows if not only or any(_chosen(id, wanted) for wanted in only)]
+    ids = [id for id in _rows if not only or any(_chosen(id, named) for named in only)]
     return [_rows[id] for id in sorted(ids, key=_order)]
 
 
-def _chosen(id: str, wanted: str) -> bool:
-    return id == wanted or id.startswith(f"{wanted}.")
+def _chosen(id: str, named: str) -> bool:
+    return id == named or id.startswith(f"{named}.")

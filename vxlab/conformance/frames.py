@@ -1,6 +1,7 @@
-"""Frames and packets: made for the VTEP under test, and read as they come from it.
+"""Builds frames and packets for the VTEP under test, and parses those that it sends.
 
-Headers are built by Scapy and by nothing of our own VTEP, so that no mistake is shared.
+Headers are built by Scapy and never by the project's own VTEP: a mistake of the VTEP must not be
+repeated here.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from scapy.packet import Raw
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 TEST_TYPE = 0x88B5  # IEEE 802: local experimental ethertype
 SHORTEST = 60  # bytes of an Ethernet frame, without its check sequence
-UDP_LENGTH = VXLAN_LENGTH = 8
+UDP_LENGTH = VXLAN_LENGTH = 8  # bytes of the headers
 IP4_LENGTH, IP6_LENGTH = 20, 40
 I_FLAG = 0x08
 FRAGMENT_BITS = 0x3FFF  # MF and offset
 
 
 def mac_of(address: str) -> str:
-    """The MAC that the bench gives to an address it plays, and the one a group has."""
+    """The MAC of an address that the test bed plays, or of a multicast group."""
     packed = ipaddress.ip_address(address).packed
     if address.startswith("ff"):
         return "33:33:" + packed[-4:].hex(":")  # RFC 2464 section 7
@@ -58,34 +59,34 @@ def ip_frame(
         else IP(src="10.0.0.1", dst="10.0.0.2", tos=tos, flags=flags, ttl=ttl)
     )
     head = network / UDP(sport=ports.get("sport", 40000), dport=ports.get("dport", 7))
-    filling = bytes(number & 0xFF for number in range(size - len(head)))
-    return bytes(Ether(src=source, dst=destination) / head / Raw(filling)).ljust(SHORTEST, b"\0")
+    padding = bytes(number & 0xFF for number in range(size - len(head)))
+    return bytes(Ether(src=source, dst=destination) / head / Raw(padding)).ljust(SHORTEST, b"\0")
 
 
 def arp_request(source: str, sender: str = "10.0.0.1", target: str = "10.0.0.2") -> bytes:
-    """Who has `target`?"""
-    asked = Ether(src=source, dst=BROADCAST) / ARP(hwsrc=source, psrc=sender, pdst=target)
-    return bytes(asked).ljust(SHORTEST, b"\0")
+    """An ARP request: who has `target`?"""
+    request = Ether(src=source, dst=BROADCAST) / ARP(hwsrc=source, psrc=sender, pdst=target)
+    return bytes(request).ljust(SHORTEST, b"\0")
 
 
 def arp_reply(source: str, to: str, sender: str = "10.0.0.2", target: str = "10.0.0.1") -> bytes:
-    """`sender` is at `source`."""
-    said = Ether(src=source, dst=to) / ARP(op=2, hwsrc=source, psrc=sender, hwdst=to, pdst=target)
-    return bytes(said).ljust(SHORTEST, b"\0")
+    """An ARP reply: `sender` is at `source`."""
+    reply = Ether(src=source, dst=to) / ARP(op=2, hwsrc=source, psrc=sender, hwdst=to, pdst=target)
+    return bytes(reply).ljust(SHORTEST, b"\0")
 
 
 def solicitation(source: str, sender: str, target: str) -> bytes:
-    """Who has `target`? As IPv6 asks it."""
+    """A neighbour solicitation: who has `target`?"""
     low = ipaddress.ip_address(target).packed[-3:]
     group, mac = f"ff02::1:ff{low[0]:02x}:{low[1]:02x}{low[2]:02x}", "33:33:ff:" + low.hex(":")
-    asked = ICMPv6ND_NS(tgt=target) / ICMPv6NDOptSrcLLAddr(lladdr=source)
-    return bytes(Ether(src=source, dst=mac) / IPv6(src=sender, dst=group, hlim=255) / asked)
+    request = ICMPv6ND_NS(tgt=target) / ICMPv6NDOptSrcLLAddr(lladdr=source)
+    return bytes(Ether(src=source, dst=mac) / IPv6(src=sender, dst=group, hlim=255) / request)
 
 
 def advertisement(source: str, to: str, sender: str, target: str) -> bytes:
-    """`sender` is at `source`, as IPv6 says it to `target` when asked."""
-    said = ICMPv6ND_NA(tgt=sender, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=source)
-    return bytes(Ether(src=source, dst=to) / IPv6(src=sender, dst=target, hlim=255) / said)
+    """A neighbour advertisement: `sender` is at `source`."""
+    reply = ICMPv6ND_NA(tgt=sender, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=source)
+    return bytes(Ether(src=source, dst=to) / IPv6(src=sender, dst=target, hlim=255) / reply)
 
 
 def tagged(made: bytes, vlan: int | None, priority: int = 0) -> bytes:
@@ -106,9 +107,9 @@ def vxlan_header(vni: int, flags: int = I_FLAG, reserved: int = 0, last: int = 0
 
 @dataclass(frozen=True)
 class Outer:
-    """The outer headers of a packet to be made; None leaves a field to be worked out.
+    """The outer headers of a packet to be built; None means that a field is computed.
 
-    udp_checksum: 0 sends none; None sends the right one; else what is given.
+    udp_checksum: 0 sends no checksum, None the correct one, any other value is sent as it is.
     """
 
     source: str
@@ -159,7 +160,7 @@ class Outer:
 
 
 def checksum(network: ScapyPacket, datagram: bytes) -> int:
-    """The UDP checksum of a datagram under an IP header; 0 is sent as all ones."""
+    """The UDP checksum of a datagram; a result of 0 is sent as 0xffff (RFC 768)."""
     found = (
         in6_chksum(17, network, datagram)
         if isinstance(network, IPv6)
@@ -169,14 +170,14 @@ def checksum(network: ScapyPacket, datagram: bytes) -> int:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """A VXLAN packet that came from the VTEP under test, as read here byte by byte."""
+class VxlanPacket:
+    """A VXLAN packet that the VTEP under test sent, parsed here byte by byte."""
 
     raw: bytes
     destination_mac: str
     network: Any  # Scapy's IP or IPv6
-    udp: bytes  # header and all behind it, up to the end the IP header tells
-    trailer: bytes
+    udp: bytes  # header and payload, up to the end that the IP header gives
+    trailer: bytes  # bytes after that
 
     @property
     def source(self) -> str:
@@ -200,17 +201,17 @@ class Carried:
 
     @property
     def udp_length(self) -> int:
-        """What the UDP header says of its length."""
+        """The length field of the UDP header."""
         return int.from_bytes(self.udp[4:6], "big")
 
     @property
     def udp_checksum(self) -> int:
-        """The field as sent."""
+        """The checksum field as it was sent."""
         return int.from_bytes(self.udp[6:8], "big")
 
     @property
-    def right_checksum(self) -> int:
-        """What the field must be if it is not zero."""
+    def correct_checksum(self) -> int:
+        """What the checksum field must be if it is not zero."""
         return checksum(self.network, self.udp[:6] + bytes(2) + self.udp[8:])
 
     @property
@@ -240,12 +241,12 @@ class Carried:
 
 
 def untagged(packet: bytes) -> bytes:
-    """A packet of the underlay without the 802.1Q tag it may bear."""
+    """A packet without its 802.1Q tag, if it has one."""
     return packet[:12] + packet[16:] if packet[12:14] == b"\x81\x00" else packet
 
 
-def carried(packet: bytes, port: int) -> Carried | None:
-    """The VXLAN packet to a UDP port; None if it is something else, or a fragment."""
+def parse_vxlan(packet: bytes, port: int) -> VxlanPacket | None:
+    """Parse a VXLAN packet to a UDP port; None if the packet is another one, or a fragment."""
     plain = untagged(packet)
     parsed = parsed_network(plain)
     if parsed is None or is_fragment(plain):
@@ -255,11 +256,11 @@ def carried(packet: bytes, port: int) -> Carried | None:
     protocol = network.nh if isinstance(network, IPv6) else network.proto
     if protocol != 17 or len(rest) < UDP_LENGTH or int.from_bytes(rest[2:4], "big") != port:
         return None
-    return Carried(packet, plain[:6].hex(":"), network, rest[:length], rest[length:])
+    return VxlanPacket(packet, plain[:6].hex(":"), network, rest[:length], rest[length:])
 
 
 def parsed_network(plain: bytes) -> tuple[Any, bytes] | None:
-    """The IP header of an untagged packet and all that follows it; None if there is none."""
+    """The IP header of an untagged packet and all that follows it; None if it is not IP."""
     body = plain[14:]
     if plain[12:14] == b"\x08\x00" and len(body) >= IP4_LENGTH:
         length = (body[0] & 0x0F) * 4
@@ -274,7 +275,7 @@ def parsed_network(plain: bytes) -> tuple[Any, bytes] | None:
 
 
 def is_fragment(plain: bytes) -> bool:
-    """Whether an untagged packet is a piece of a larger one."""
+    """Whether an untagged packet is an IP fragment."""
     if plain[12:14] == b"\x86\xdd":
         return plain[20:21] == b"\x2c"  # RFC 8200 section 4.5: next header 44
     bits = int.from_bytes(plain[20:22], "big") & FRAGMENT_BITS

@@ -1,7 +1,7 @@
 """The suite as a pytest plugin: `pytest --vtep-cmd 'CMD'` has a test for each row.
 
-Anybody's VTEP is brought by a command that is run as `CMD --config FILE.toml`. Without these
-options nothing is collected, and nothing is imported.
+The command starts any VTEP as `CMD --config FILE.toml`. Without `--vtep-cmd` and `--vtep` the
+plugin collects and imports nothing.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the suite."""
     group = parser.getgroup("vxlab", "conformance of a VTEP to RFC 7348")
     group.addoption("--vtep-cmd", metavar="CMD", help="judge the VTEP started by this command")
-    group.addoption("--vtep", metavar="KIND", help="judge a kind of the project's: python, ...")
-    group.addoption("--vtep-no-multicast", action="store_true", help="it floods to lists only")
-    group.addoption("--vtep-no-trunk", action="store_true", help="it has a port a segment")
-    group.addoption("--vtep-only", metavar="ROW", action="append", help="these rows alone")
+    group.addoption("--vtep", metavar="KIND", help="judge a known kind of VTEP: python, ...")
+    group.addoption(
+        "--vtep-no-multicast", action="store_true", help="for --vtep-cmd: lists of remotes"
+    )
+    group.addoption(
+        "--vtep-no-trunk", action="store_true", help="for --vtep-cmd: a port per segment"
+    )
+    group.addoption("--vtep-only", metavar="ROW", action="append", help="only these rows")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take part only where a VTEP is named."""
+    """Register the suite only if a VTEP is named."""
     if config.getoption("--vtep-cmd") or config.getoption("--vtep"):
         config.pluginmanager.register(_suite(config), "vxlab-conformance-suite")
 
 
 def _suite(config: pytest.Config) -> _Suite:
-    # lazy: the errors of a test run that judges no VTEP are none of ours
+    # lazy: a test run that judges no VTEP needs none of this
     from vxlab.errors import UsageError
 
     try:
@@ -47,10 +51,10 @@ def _suite(config: pytest.Config) -> _Suite:
 
 
 class _Suite:
-    """Collects a test for each row, and keeps the bench for all of them."""
+    """Collects a test for each row, and keeps the test bed for all of them."""
 
     def __init__(self, config: pytest.Config) -> None:
-        # lazy: a test run that judges no VTEP does without Scapy
+        # lazy: a test run that judges no VTEP does not need Scapy
         from vxlab.conformance import candidate
 
         command = config.getoption("--vtep-cmd")
@@ -68,12 +72,12 @@ class _Suite:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> None:
-        """Add the rows to whatever else is collected, so that -k and the like choose among them."""
+        """Add the rows to the collected tests, so that options such as -k apply to them."""
         name = f"vtep[{self.candidate.name}]"
         items.extend(_Rows.from_parent(session, name=name, suite=self).collect())
 
     def rows(self) -> list[Row]:
-        """The rows that were asked for, those of one configuration together."""
+        """The chosen rows; those of one configuration follow each other."""
         # lazy: as above
         from vxlab.conformance.catalogue import rows_of
 
@@ -81,8 +85,8 @@ class _Suite:
         setups = list(dict.fromkeys(row.setup.name for row in rows))
         return sorted(rows, key=lambda row: setups.index(row.setup.name))
 
-    def bench(self) -> Session:
-        """The bench, started when the first row needs it."""
+    def testbed(self) -> Session:
+        """The session, started when the first row needs it."""
         # lazy: as above
         from vxlab.conformance.session import session
 
@@ -92,7 +96,7 @@ class _Suite:
         return self.session
 
     def pytest_sessionfinish(self) -> None:
-        """End the bench."""
+        """End the session."""
         if self._opened is not None:
             self._opened.__exit__(None, None, None)
             self._opened = self.session = None
@@ -106,13 +110,13 @@ class _Rows(pytest.Collector):
         self.suite = suite
 
     def collect(self) -> Iterator[pytest.Item]:
-        """An item for each."""
+        """A test for each row."""
         for row in self.suite.rows():
             yield _RowItem.from_parent(self, name=row.id, row=row, suite=self.suite)
 
 
 class _Deviates(Exception):
-    """A row that binds the VTEP does not hold."""
+    """The VTEP deviates from a binding row."""
 
 
 class _RowItem(pytest.Item):
@@ -125,28 +129,28 @@ class _RowItem(pytest.Item):
         self.user_properties += [(name, getattr(row, name)) for name in _PROPERTIES]
 
     def runtest(self) -> None:
-        """Judge it."""
+        """Judge the row."""
         # lazy: as above
         from vxlab.conformance.report import evidence
         from vxlab.conformance.verdict import Verdict
 
-        each = self._suite.bench().judge(self.row)
+        each = self._suite.testbed().judge(self.row)
         verdict, text = each.finding.verdict, each.finding.text
         self.user_properties.append(("verdict", verdict.value))
         if verdict is Verdict.UNOBSERVABLE:
             pytest.skip(f"cannot be observed: {text}")
         if verdict is Verdict.DEVIATES:
-            words = "\n".join([text, *evidence(each)])
+            report = "\n".join([text, *evidence(each)])
             if not self.row.binding:
-                pytest.xfail(f"deviates, though nothing binds it: {text}")
-            raise _Deviates(words)
+                pytest.xfail(f"deviates from a row that is not binding: {text}")
+            raise _Deviates(report)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
-        """What was found, without a traceback."""
+        """The finding, without a traceback."""
         head = f"{self.row.id}, section {self.row.section}, {self.row.kind}: {self.row.statement}"
         return f"{head}\n{excinfo.value}"
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """How the row stands in pytest's lines."""
+        """The row's name in pytest's output."""
         name = self._suite.candidate.name
         return f"vtep[{name}]", None, f"{self.row.id} {self.row.statement}"

@@ -1,4 +1,4 @@
-"""The VTEP under test as a process: started on a configuration file, watched, ended in order."""
+"""The VTEP under test as a process: started with a configuration file, watched and ended."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from pathlib import Path
 from vxlab.conformance.verdict import Packet
 from vxlab.errors import LabError
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 _ENDS_WITHIN_S = 5.0
 
 
 class DidNotStart(LabError):
-    """The VTEP ended before it forwarded, or does not; `packets` are what went in and came out."""
+    """The VTEP ended before it forwarded, or does not forward.
 
-    def __init__(self, text: str, packets: Sequence[Packet] = ()) -> None:
+    packets: what was sent to it, and what came out. output: everything it printed.
+    """
+
+    def __init__(self, text: str, packets: Sequence[Packet] = (), output: str = "") -> None:
         super().__init__(text)
         self.packets = tuple(packets)
+        self.output = output
 
 
 class VtepProcess:
     """One run of `CMD --config FILE.toml`."""
 
     def __init__(self, command: list[str], config: Path) -> None:
-        """Start it; DidNotStart if there is no such command. Its output goes to a log beside."""
+        """Start it; DidNotStart if there is no such command.
+
+        Its output goes to a log next to the configuration file.
+        """
         self._config = config
         self._log = config.with_suffix(".log")
-        self._name = " ".join(command[-3:])
         with self._log.open("wb") as log:
             try:
                 self._process = subprocess.Popen(
@@ -38,7 +43,6 @@ class VtepProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "PYTHONPATH": _search_path()},
                     start_new_session=True,
                 )
             except OSError as error:
@@ -49,21 +53,25 @@ class VtepProcess:
         """The exit status; None while it runs."""
         return self._process.poll()
 
-    def last_line(self) -> str:
-        """The last thing it said."""
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].replace(f"{self._config}: ", "") if lines else "it said nothing"
+    def output(self) -> str:
+        """Everything it has printed, on stdout and stderr."""
+        return self._log.read_text(errors="replace")
 
-    def death(self) -> str:
-        """How it ended, in a line."""
+    def last_line(self) -> str:
+        """The last line of its output."""
+        lines = self.output().strip().splitlines()
+        return lines[-1].replace(f"{self._config}: ", "") if lines else "no output"
+
+    def exit_text(self) -> str:
+        """How it ended, in one line."""
         return f"the VTEP ended with status {self.status}: {self.last_line()}"
 
     def ask_to_end(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def end(self) -> int | None:
-        """End it, in order if it will; the exit status, None if it had to be killed."""
+        """End it by SIGTERM, then by SIGKILL; the exit status, None if it had to be killed."""
         self._process.terminate()
         status: int | None = None
         try:
@@ -79,7 +87,7 @@ class VtepProcess:
         return status
 
     def _left_over(self) -> Iterator[int]:
-        """Processes of its session that are still there."""
+        """The processes of its session that still run."""
         for directory in Path("/proc").iterdir():
             if directory.name.isdigit() and _session(directory) == self._process.pid:
                 yield int(directory.name)
@@ -91,8 +99,3 @@ def _session(directory: Path) -> int | None:
     except OSError:
         return None
     return int(text.rpartition(")")[2].split()[3])
-
-
-def _search_path() -> str:
-    before = os.environ.get("PYTHONPATH")
-    return f"{CHECKOUT}{os.pathsep}{before}" if before else str(CHECKOUT)

@@ -1,4 +1,4 @@
-"""What was found, for people and programs: terminal table, JSON, and a Markdown page."""
+"""The results for people and programs: terminal table, JSON, and a Markdown page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _HEX_BYTES = 96
 
 
 @dataclass(frozen=True)
-class Report:
-    """All findings about one VTEP."""
+class ConformanceReport:
+    """The results of all rows for one VTEP."""
 
     candidate: Candidate
     judged: tuple[Judged, ...]
@@ -33,7 +33,7 @@ class Report:
 
     @property
     def failures(self) -> list[Judged]:
-        """Deviations from what a VTEP must or should do."""
+        """The binding rows from which the VTEP deviates."""
         return [
             each
             for each in self.judged
@@ -41,17 +41,17 @@ class Report:
         ]
 
     def of(self, row: Row) -> Judged | None:
-        """The finding about one row."""
+        """The result of one row."""
         return next((each for each in self.judged if each.row.id == row.id), None)
 
     def summary(self) -> dict[str, int]:
-        """How many rows have which verdict."""
+        """The number of rows with each verdict."""
         counted = Counter(each.finding.verdict for each in self.judged)
         return {verdict.value: counted[verdict] for verdict in Verdict}
 
 
 def decoded(packet: Packet) -> list[str]:
-    """A packet layer by layer, a line each, as Scapy reads it."""
+    """A packet as Scapy decodes it, one line for each layer."""
     lines = []
     layer = Ether(packet.data)
     while not isinstance(layer, NoPayload):
@@ -76,7 +76,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 2 * _HEX_BYTES else f"{text[: 2 * _HEX_BYTES]}..."
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: ConformanceReport) -> dict[str, Any]:
     """One VTEP's report as a JSON document."""
     return {
         "vtep": report.candidate.name,
@@ -103,60 +103,65 @@ def _row_json(each: Judged) -> dict[str, Any]:
     }
 
 
-def _words(row: Row) -> list[str]:
+def _cells(row: Row) -> list[str]:
     return [row.id, row.section, row.kind, row.statement]
 
 
-def print_table(report: Report) -> None:
-    """The rows as a table, the packets of each deviation, and the sum in a line."""
+def print_table(report: ConformanceReport) -> None:
+    """Print the rows as a table, the packets of each deviation, and a summary line."""
     columns = ["row", "section", "kind", "statement", "verdict", "found"]
     rows = [
-        [*_words(each.row), each.finding.verdict.value, each.finding.text] for each in report.judged
+        [*_cells(each.row), each.finding.verdict.value, each.finding.text] for each in report.judged
     ]
     table(columns, rows, title=f"VTEP: {report.candidate.name}")
     for each in report.judged:
         if each.finding.verdict is Verdict.DEVIATES:
             print(f"\n{each.row.id} deviates: {each.finding.text}")
             print("\n".join(f"  {line}" for line in evidence(each)))
-    print(f"\n{_sum_line(report)}")
+    print(f"\n{_summary_line(report)}")
 
 
 def evidence(each: Judged) -> list[str]:
-    """The packets of a deviation in lines: what went in and what came out, decoded and in hex."""
+    """The packets of a deviation as lines: what was sent and what came out, decoded and in hex."""
     lines = []
-    for packet in _telling(each.finding.packets):
+    for packet in _first_of_each(each.finding.packets):
         lines.append(f"{packet.where}, {len(packet.data)} bytes")
         lines += [f"  {line}" for line in decoded(packet)]
         lines.append(f"  hex: {_shortened(packet.data.hex())}")
     return lines
 
 
-def _telling(packets: Sequence[Packet]) -> list[Packet]:
-    """The first that went in, and the first that came out on each side."""
+def _first_of_each(packets: Sequence[Packet]) -> list[Packet]:
+    """The first packet of each port and direction."""
     first: dict[str, Packet] = {}
     for packet in packets:
         first.setdefault(packet.where, packet)
     return list(first.values())
 
 
-def _sum_line(report: Report) -> str:
+def _summary_line(report: ConformanceReport) -> str:
     counted = ", ".join(f"{times} {words}" for words, times in report.summary().items() if times)
     failures = ", ".join(each.row.id for each in report.failures)
-    verdict = f"deviates from what binds it: {failures}" if failures else "conforms"
+    verdict = f"deviates from binding rows: {failures}" if failures else "conforms"
     return f"{report.candidate.name}: {counted} in {report.seconds:.0f} s; {verdict}"
 
 
-def as_markdown(reports: Sequence[Report], command: str) -> str:
-    """A page with several VTEPs side by side; command: what re-makes it."""
+def as_markdown(reports: Sequence[ConformanceReport], command: str) -> str:
+    """A page with several VTEPs side by side; command: what generates it again."""
     names = [report.candidate.name for report in reports]
     rows = [each.row for each in reports[0].judged]
     lines = [
         "# Conformance of VTEPs to RFC 7348",
         "",
-        f"Made by `{command}`; each row is judged from outside, at a VM port and an underlay port.",
-        "Rows of the kinds MUST, MUST NOT, SHOULD, SHOULD NOT and RECOMMENDED bind a VTEP; `plain`",
-        "ones are described without such a word, or are what users expect of any VTEP.",
-        f"This run: {_versions()}. Open vSwitch's tunnels are those of its userspace datapath.",
+        f"This page is generated by `{command}`. Each row is a statement about a VTEP. The suite",
+        "judges it from outside: it sends and observes packets at a VM port and an underlay port.",
+        "",
+        "Rows of the kinds MUST, MUST NOT, SHOULD, SHOULD NOT and RECOMMENDED are binding. A `MAY`",
+        "row names a permitted choice. A `plain` row is described in the document without such a",
+        "keyword, or is behaviour that users expect of any VTEP. Sections are those of RFC 7348",
+        "unless another document is named.",
+        "",
+        f"This run used {_versions()}. Open vSwitch ran with its userspace datapath.",
         "",
         *_markdown_table(["", *(verdict.value for verdict in Verdict), "seconds"], [
             [report.candidate.name, *report.summary().values(), f"{report.seconds:.0f}"]
@@ -166,7 +171,7 @@ def as_markdown(reports: Sequence[Report], command: str) -> str:
         "## Rows",
         "",
         *_markdown_table(["row", "section", "kind", "statement", *names], [
-            [*_words(row), *(_cell(report, row) for report in reports)] for row in rows
+            [*_cells(row), *(_cell(report, row) for report in reports)] for row in rows
         ]),
     ]  # fmt: skip
     for report in reports:
@@ -175,7 +180,7 @@ def as_markdown(reports: Sequence[Report], command: str) -> str:
 
 
 def _versions() -> str:
-    """What kernel and Open vSwitch there are here: deviations come and go with them."""
+    """The versions of kernel and Open vSwitch: the deviations depend on them."""
     try:
         said = subprocess.run(["ovs-vswitchd", "--version"], capture_output=True, text=True).stdout
     except OSError:
@@ -190,16 +195,16 @@ def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> li
     return [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in cells]
 
 
-def _cell(report: Report, row: Row) -> str:
+def _cell(report: ConformanceReport, row: Row) -> str:
     each = report.of(row)
     if each is None:
         return "-"
     verdict, text = each.finding.verdict, each.finding.text
-    words = f"**{verdict.value}**" if verdict is Verdict.DEVIATES else verdict.value
-    return f"{words}: {text}" if text else words
+    shown = f"**{verdict.value}**" if verdict is Verdict.DEVIATES else verdict.value
+    return f"{shown}: {text}" if text else shown
 
 
-def _deviations(report: Report) -> list[str]:
+def _deviations(report: ConformanceReport) -> list[str]:
     found = [each for each in report.judged if each.finding.verdict is Verdict.DEVIATES]
     lines = ["", f"## Deviations of {report.candidate.name}"]
     if not found:

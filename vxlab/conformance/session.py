@@ -1,4 +1,4 @@
-"""A VTEP being judged: the sandbox with the bench in it, asked row by row from outside."""
+"""Judges a VTEP row by row: starts the sandbox with the test bed, and asks it from outside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +17,18 @@ from typing import Any
 from vxlab.conformance.candidate import Candidate
 from vxlab.conformance.catalogue import Row, rows_of
 from vxlab.conformance.verdict import Finding
+from vxlab.conformance.wiring import TOOLS
 from vxlab.conformance.worker import END, Worker, serve
 from vxlab.errors import LabError
 from vxlab.system import sandbox
+from vxlab.system.commands import require, use_system_directories
+
+_SHOWN_LINES = 20  # of the output of a VTEP that did not start
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A row's finding, and how long it took."""
+    """A row, its finding, and how long it took."""
 
     row: Row
     finding: Finding
@@ -31,7 +36,7 @@ class Judged:
 
 
 class Session:
-    """One sandbox with a bench; rows are judged in the order they are asked for."""
+    """One sandbox with a test bed; it judges rows in the order of the calls."""
 
     def __init__(self, peer: socket.socket, log: Path) -> None:
         self._peer = peer
@@ -39,7 +44,7 @@ class Session:
         self._lines = peer.makefile("rw", encoding="utf-8")
 
     def judge(self, row: Row) -> Judged:
-        """Judge one row; LabError says why the VTEP or the bench did not come up."""
+        """Judge one row; LabError says why the VTEP or the test bed did not start."""
         try:
             self._lines.write(f"{row.id}\n")
             self._lines.flush()
@@ -47,14 +52,15 @@ class Session:
         except OSError:
             line = ""
         if not line:
-            raise LabError(f"the bench ended while it judged {row.id}: {_last_line(self._log)}")
+            raise LabError(f"the test bed ended while it judged {row.id}: {_last_line(self._log)}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
+            _show(answer["output"])
             raise LabError(answer["error"])
         return Judged(row, Finding.from_json(answer), answer["seconds"])
 
     def close(self) -> None:
-        """Tell the sandbox to end."""
+        """End the sandbox."""
         with contextlib.suppress(OSError):
             self._lines.write(END)
             self._lines.flush()
@@ -62,21 +68,30 @@ class Session:
             opened.close()
 
 
+def _show(output: str) -> None:
+    """Print what a VTEP that did not start has printed, unless the error quotes all of it."""
+    lines = output.strip().splitlines()
+    if len(lines) > 1:
+        print("vxlab: the VTEP printed:", *lines[-_SHOWN_LINES:], sep="\n  ", file=sys.stderr)
+
+
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"
 
 
 @contextmanager
 def session(candidate: Candidate, capture: str | None = None) -> Iterator[Session]:
-    """A bench in a sandbox of its own; capture: a pcapng of all its packets.
+    """A test bed in a sandbox of its own; capture: a pcapng file for all its packets.
 
-    LabError if there can be no sandbox.
+    LabError if a command is missing, or the machine allows no sandbox.
     """
+    use_system_directories()
+    require(TOOLS)
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryDirectory(prefix="vxlab-conformance-") as name:
         directory = Path(name)
-        log = directory / "bench.log"
+        log = directory / "testbed.log"
         log.touch()
 
         def main() -> int:
@@ -98,7 +113,7 @@ def session(candidate: Candidate, capture: str | None = None) -> Iterator[Sessio
 def judge_all(
     candidate: Candidate, rows: list[Row], capture: str | None = None
 ) -> Iterator[Judged]:
-    """Judge rows, each as soon as it is done; those of one configuration together."""
+    """Judge rows and yield each result at once; rows of one configuration follow each other."""
     names: list[str] = list(dict.fromkeys(row.setup.name for row in rows))
     with session(candidate, capture) as opened:
         for row in sorted(rows, key=lambda row: names.index(row.setup.name)):

@@ -3,8 +3,8 @@
     VM port                      VTEP under test               underlay
     port0, frames tagged     VLAN <-> VNI <-> group       eth0  192.0.2.5 and 192.0.2.1
     with the VLAN                                              or 2001:db8::1
-A VTEP without a trunk has a port for each segment instead: port0, port1, port2. The second of
-the IPv4 addresses is the one the VTEP is told to use.
+A VTEP without a trunk has a port for each segment instead: port0, port1, port2. The configuration
+names the second of the IPv4 addresses as the VTEP's own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from vtep.constants import VXLAN_PORT
 
 OWN4, OTHER_OWN4, OWN6 = "192.0.2.1", "192.0.2.5", "2001:db8::1"
 REMOTES4 = ("192.0.2.11", "192.0.2.12", "192.0.2.13")
@@ -21,7 +23,7 @@ STATIC_MAC = "02:57:fe:00:00:01"
 
 
 @dataclass(frozen=True)
-class Segment:
+class SegmentSetup:
     """One VNI of the VTEP under test; vlan None means untagged frames."""
 
     vni: int
@@ -30,32 +32,32 @@ class Segment:
     extra: tuple[tuple[str, Any], ...] = ()  # keys of the configuration beyond these
 
 
-GREEN = Segment(10, "239.1.1.10", 1)
-BLUE = Segment(20, "239.1.1.20", 2)
-LARGE = Segment(0xABCDEF, "239.1.1.10", 3)  # shares the group of GREEN; no two bytes alike
+GREEN = SegmentSetup(10, "239.1.1.10", 1)
+BLUE = SegmentSetup(20, "239.1.1.20", 2)
+LARGE = SegmentSetup(0xABCDEF, "239.1.1.10", 3)  # shares the group of GREEN; no two bytes alike
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A configuration; `port` is the UDP port it means, whether written down or left out.
+    """A configuration. `port` is its UDP port, whether the file names it or not.
 
-    Only what is to show the default leaves it out: a wrong default must not hide all else.
+    Only the row that judges the default omits it: a wrong default must not fail all other rows.
     """
 
     name: str
-    segments: tuple[Segment, ...] = (GREEN, BLUE, LARGE)
+    segments: tuple[SegmentSetup, ...] = (GREEN, BLUE, LARGE)
     underlay: dict[str, Any] = field(default_factory=dict, hash=False)
     fdb: dict[str, int] = field(default_factory=dict, hash=False)
     ipv6: bool = False
-    static_remotes: tuple[int, ...] = (1,)  # behind which of the remotes STATIC_MAC is
-    mtu: int = 1550  # of the underlay: an inner frame of 1500 bytes and its header just fits
-    port: int = 4789
-    names_port: bool = True  # else the configuration leaves it to the VTEP's default
+    static_remotes: tuple[int, ...] = (1,)  # the remotes of the static entry for STATIC_MAC
+    mtu: int = 1550  # of the underlay: an inner IP packet of 1500 bytes just fits
+    port: int = VXLAN_PORT
+    names_port: bool = True  # otherwise the VTEP uses its default
     vlan: int | None = None  # an 802.1Q tag on the underlay
 
     @property
     def options(self) -> set[str]:
-        """The keys of the configuration beyond the plainest, with and without their table."""
+        """The keys that BASE does not have, with and without the name of their table."""
         keys = {f"underlay.{key}" for key in self.underlay} | {f"fdb.{key}" for key in self.fdb}
         keys |= {f"segment.{key}" for segment in self.segments for key, _ in segment.extra}
         keys |= {"static.several"} if len(self.static_remotes) > 1 else set()
@@ -68,7 +70,7 @@ class Setup:
 
     @property
     def remotes(self) -> tuple[str, ...]:
-        """The addresses of the VTEPs that the bench plays."""
+        """The addresses of the remote VTEPs that the test bed plays."""
         return REMOTES6 if self.ipv6 else REMOTES4
 
     @property
@@ -81,33 +83,33 @@ class Setup:
         return PORT_INTERFACES[: 1 if trunk else len(self.segments)]
 
     def text(self, control: str, multicast: bool, trunk: bool) -> str:
-        """The configuration file; without multicast, segments have lists of remotes.
+        """The configuration file, TOML.
 
-        Without trunk each segment has a port of its own.
+        Without multicast, segments have lists of remotes. Without trunk, each has its own port.
         """
         underlay = {"interface": self.interface, "local": self.own, **self.underlay}
         if self.names_port:
             underlay["port"] = self.port
-        parts = [
+        lines = [
             *_lines({"name": "dut", "control": control}),
             *("[underlay]", *_lines(underlay)),
             *("[fdb]", *_lines(self.fdb)),
         ]
         for port in self.ports(trunk):
-            parts += ["[[port]]", *_lines({"interface": port})]
+            lines += ["[[port]]", *_lines({"interface": port})]
         for number, segment in enumerate(self.segments):
             port = self.ports(trunk)[0 if trunk else number]
             row = {**self._segment(segment, multicast), "port": port}
             if not trunk:
                 row.pop("vlan", None)
-            parts += ["[[segment]]", *_lines(row)]
+            lines += ["[[segment]]", *_lines(row)]
         first = self.segments[0].vni
         for number in self.static_remotes:
             static = {"vni": first, "mac": STATIC_MAC, "remote": self.remotes[number]}
-            parts += ["[[static]]", *_lines(static)]
-        return "\n".join(parts) + "\n"
+            lines += ["[[static]]", *_lines(static)]
+        return "\n".join(lines) + "\n"
 
-    def _segment(self, segment: Segment, multicast: bool) -> dict[str, Any]:
+    def _segment(self, segment: SegmentSetup, multicast: bool) -> dict[str, Any]:
         extra = dict(segment.extra)
         listed = "remotes" in extra or not multicast
         flood = {"remotes": list(self.remotes)} if listed else {"group": segment.group}
@@ -119,9 +121,9 @@ def _lines(table: dict[str, Any]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
 
-_SIX = (Segment(10, "ff15::1:10", 1), Segment(20, "ff15::1:20", 2))
+_SIX = (SegmentSetup(10, "ff15::1:10", 1), SegmentSetup(20, "ff15::1:20", 2))
 
-_PLAIN_GREEN = Segment(10, "239.1.1.10", None)
+_PLAIN_GREEN = SegmentSetup(10, "239.1.1.10", None)
 _CARRYING = replace(_PLAIN_GREEN, extra=(("inner_tags", "carry"),))
 _LISTED = replace(BLUE, extra=(("remotes", list(REMOTES4)),))
 _ANSWERING = replace(GREEN, extra=(("suppress_arp", True),))
@@ -145,5 +147,7 @@ INHERIT = Setup("inherit", underlay={"ttl": "inherit", "tos": "inherit"})
 HEAD_END = Setup("head-end", segments=(GREEN, _LISTED))
 SEVERAL = Setup("several", static_remotes=(1, 2))
 SUPPRESS = Setup("suppress", segments=(_ANSWERING,))
-LIFE = Setup("life", segments=(Segment(10, "239.9.1.10", 1), Segment(20, "239.137.1.10", 2)))
+LIFE = Setup(
+    "life", segments=(SegmentSetup(10, "239.9.1.10", 1), SegmentSetup(20, "239.137.1.10", 2))
+)
 TAGGED = Setup("tagged", vlan=100)

@@ -1,4 +1,4 @@
-"""What the suite can say about a statement, and the packets that show it."""
+"""The possible results of a row, with the packets that show a deviation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Verdict(Enum):
-    """How a VTEP stands to one statement."""
+    """Whether a VTEP conforms to one statement."""
 
     CONFORMS = "conforms"
     DEVIATES = "deviates"
@@ -19,7 +19,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Packet:
-    """One packet as it was on a wire; `where` says on which, and which way."""
+    """One packet on a link; `where` names the port and the direction."""
 
     where: str
     data: bytes
@@ -36,14 +36,14 @@ class Packet:
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict with its reason in a line, and for a deviation the packets that show it."""
+    """A verdict with its reason in one line and, for a deviation, the packets that show it."""
 
     verdict: Verdict
     text: str = ""
     packets: tuple[Packet, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in reports."""
+        """The finding as a JSON object; packets as hex."""
         packets = [packet.as_json() for packet in self.packets]
         return {"verdict": self.verdict.value, "text": self.text, "packets": packets}
 
@@ -60,12 +60,12 @@ def conforms(text: str = "") -> Finding:
 
 
 def allowed(text: str) -> Finding:
-    """The document leaves a choice; `text` says which was taken."""
+    """The document leaves a choice; `text` names the one that the VTEP takes."""
     return Finding(Verdict.ALLOWED, text)
 
 
 def unobservable(text: str) -> Finding:
-    """The two ports do not show it; `text` says why."""
+    """It cannot be observed at the two ports; `text` says why."""
     return Finding(Verdict.UNOBSERVABLE, text)
 
 
@@ -77,5 +77,5 @@ class Deviation(Exception):
         self.finding = Finding(Verdict.DEVIATES, text, tuple(packets))
 
 
-class Hidden(Exception):
-    """What a row needs to see is not shown by this VTEP; the message says what."""
+class NotObservable(Exception):
+    """This VTEP does not show what a row must observe; the message says what."""

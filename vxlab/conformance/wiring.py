@@ -1,4 +1,4 @@
-"""The two wires of the bench, and the namespace at whose end the VTEP under test runs.
+"""The two links of the test bed, and the namespace in which the VTEP under test runs.
 
 test process                       namespace of the VTEP
 vmN  ----------------------------  port0     its VM port
@@ -8,10 +8,14 @@ ulN  ----------------------------  eth0      its underlay port
 from __future__ import annotations
 
 import itertools
+import select
 import subprocess
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from vxlab.capture.packets import Tap
+from vxlab.capture.packets import OUTBOUND, Sighting, Tap
+from vxlab.conformance import frames
 from vxlab.conformance.setups import (
     OTHER_OWN4,
     OWN4,
@@ -19,10 +23,13 @@ from vxlab.conformance.setups import (
     UNDERLAY_INTERFACE,
     Setup,
 )
-from vxlab.errors import LabError
+from vxlab.conformance.verdict import NotObservable
+from vxlab.system.commands import run
+
+TOOLS = ("ip", "ethtool")  # that this file runs
 
 OWN_MAC = "02:44:00:00:00:01"  # of the VTEP's underlay interface
-_LARGE_MTU = 9000  # of all ends but the VTEP's underlay: only there may something not fit
+_LARGE_MTU = 9000  # of all ends but the VTEP's underlay: only there a packet may be too big
 _numbers = itertools.count(1)
 
 _MAKE = """
@@ -66,17 +73,30 @@ ip addr add {own}/64 dev {underlay} nodad
 """
 
 
-class Wires:
-    """The bench's ends of two virtual links, and the namespace at the other ends."""
+@dataclass(frozen=True)
+class Received:
+    """What came out of the VTEP: a packet at the underlay port, or a frame at the VM port."""
 
-    def __init__(self, setup: Setup, trunk: bool) -> None:
-        """Make them; LabError bears what the kernel refused."""
+    at_underlay: bool
+    data: bytes
+
+
+class Wires:
+    """The test bed's ends of the virtual links, and the namespace at their other ends."""
+
+    def __init__(self, setup: Setup, trunk: bool, watch: Callable[[Sighting], None]) -> None:
+        """Make them; LabError with the kernel's reason if it refuses.
+
+        watch: called with every packet, sent or received.
+        """
         number = next(_numbers)
         self.name = f"dut{number}"
+        self._watch = watch
+        self._vlans = None if trunk else [segment.vlan for segment in setup.segments]
         ports = setup.ports(trunk)
         vms = [f"vm{number}-{port}" for port in ports]
         self._links = [*vms, f"ul{number}"]
-        words = {
+        fields = {
             "name": self.name,
             "number": number,
             "ports": " ".join(ports),
@@ -91,36 +111,63 @@ class Wires:
             "own": OWN6 if setup.ipv6 else OWN4,
             "other": OTHER_OWN4,
         }
-        run("sh", "-euc", _MAKE.format_map(words))
-        # The bench listens before the VTEP's ends come up, so that it misses no report.
-        self.vms = [Tap("bench", vm) for vm in vms]
-        self.underlay = Tap("bench", self._links[-1])
-        parts = [_INSIDE, _TAG if setup.vlan else "", _SIX if setup.ipv6 else _FOUR]
-        run(*self.inside("sh", "-euc", "".join(parts).format_map(words)))
-        self.own_mac = OWN_MAC
+        run("sh", "-euc", _MAKE.format_map(fields))
+        # Open the sockets before the VTEP's ends come up, so that no membership report is missed.
+        self._vms = [Tap("testbed", vm) for vm in vms]
+        self._underlay = Tap("testbed", self._links[-1])
+        self._by_fd = {tap.socket.fileno(): tap for tap in (*self._vms, self._underlay)}
+        self._poller = select.poll()
+        for fd in self._by_fd:
+            self._poller.register(fd, select.POLLIN)
+        script = [_INSIDE, _TAG if setup.vlan else "", _SIX if setup.ipv6 else _FOUR]
+        run(*self.inside("sh", "-euc", "".join(script).format_map(fields)))
 
     def inside(self, *command: str) -> list[str]:
         """The command line that runs a command in the VTEP's namespace."""
         return ["ip", "netns", "exec", self.name, *command]
 
+    def send_packet(self, packet: bytes) -> None:
+        """Send at the underlay port."""
+        self._send(self._underlay, packet)
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send at the VM port. Without a trunk: untagged, at the port of the frame's VLAN.
+
+        NotObservable if there is no trunk and no segment with this VLAN.
+        """
+        if self._vlans is None or self._vlans == [None]:
+            self._send(self._vms[0], frame)
+            return
+        plain = frames.untagged(frame)
+        vlan = int.from_bytes(frame[14:16], "big") & 0x0FFF if plain is not frame else None
+        if vlan not in self._vlans:
+            raise NotObservable("each segment has an untagged port of its own: no other VLAN")
+        self._send(self._vms[self._vlans.index(vlan)], plain)
+
+    def _send(self, tap: Tap, data: bytes) -> None:
+        tap.send(data)  # a socket does not receive what it sends
+        self._watch(Sighting(time.time_ns(), tap.node, tap.interface, OUTBOUND, data))
+
+    def read(self, seconds: float) -> Iterator[Received]:
+        """What waits at the ports, or comes first within some seconds.
+
+        Frames carry their segment's VLAN tag, also where the segment has an untagged port.
+        """
+        for fd, _ in self._poller.poll(seconds * 1000):
+            tap = self._by_fd[fd]
+            for sighting in tap.read():
+                self._watch(sighting)
+                if tap is self._underlay:
+                    yield Received(True, sighting.data)
+                else:
+                    vlan = self._vlans[self._vms.index(tap)] if self._vlans else None
+                    yield Received(False, frames.tagged(sighting.data, vlan))
+
     def close(self) -> None:
-        """Take all away again."""
-        for tap in (*self.vms, self.underlay):
+        """Remove the links and the namespace."""
+        for tap in self._by_fd.values():
             tap.socket.close()
+        # A link goes with its namespace: one that is gone already is not an error here.
         for link in self._links:
             subprocess.run(["ip", "link", "del", link], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
-
-
-def run(*command: str) -> str:
-    """Run a command and return its output; LabError bears its last line of complaint."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise LabError(
-            f"{command[0]}: {error.strerror}; `vxlab doctor` says what is missing"
-        ) from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-        raise LabError(f"{Path(command[0]).name}: {lines[-1]}")
-    return done.stdout

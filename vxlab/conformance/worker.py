@@ -1,6 +1,6 @@
-"""The judge's work inside the sandbox: row after row, one VTEP for each configuration.
+"""Judges rows inside the sandbox, with one VTEP for each configuration.
 
-Asked over a socket by `session.py`, one JSON line a request, one a finding.
+`session.py` asks over a socket: each request is a line with a row's id, each answer a line of JSON.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 
 from vxlab.capture.packets import Sighting
 from vxlab.capture.pcapng import Recorder
-from vxlab.conformance.bench import Bench
 from vxlab.conformance.candidate import Candidate
 from vxlab.conformance.catalogue import Row
 from vxlab.conformance.process import DidNotStart
 from vxlab.conformance.setups import BASE, Setup
+from vxlab.conformance.testbed import TestBed
 from vxlab.conformance.verdict import (
     Deviation,
     Finding,
-    Hidden,
+    NotObservable,
     Verdict,
     conforms,
     unobservable,
@@ -32,20 +32,20 @@ from vxlab.errors import LabError
 
 _CONTROL_WITHIN_S = 3.0
 _LOOK_EVERY_S = 0.02
-END = "end\n"  # asked instead of a row: the keeper of the sandbox holds the socket open as well
+END = "end\n"  # instead of a row's id: the sandbox's first process keeps the socket open as well
 
 
 class Worker:
-    """Judges rows of one VTEP; keeps it running as long as rows want the same configuration."""
+    """Judges rows of one VTEP, and keeps it running while rows need the same configuration."""
 
     def __init__(self, candidate: Candidate, directory: Path, capture: str | None) -> None:
         self._candidate = candidate
         self._directory = directory
         self._recorder = Recorder(capture) if capture else None
-        self._bench: Bench | None = None
-        self._failure: LabError | None = None
-        self._refused: dict[str, Finding] = {}  # setup -> why it cannot be had
-        self._has_control = True  # until it is found to have no control socket
+        self._bed: TestBed | None = None
+        self._failure: LabError | None = None  # why not even the plainest configuration works
+        self._refused: dict[str, Finding] = {}  # setup -> why the VTEP does not run with it
+        self._has_control = True  # until the VTEP turns out to have no control socket
 
     def judge(self, row: Row) -> Finding:
         """The finding of one row."""
@@ -54,77 +54,84 @@ class Worker:
             if row.option:
                 return replace(refusal, verdict=Verdict.DEVIATES)
             return unobservable(refusal.text)
-        assert self._bench is not None
+        assert self._bed is not None
         try:
-            return row.judge(self._bench) or conforms()
+            return row.judge(self._bed) or conforms()
         except Deviation as deviation:
             return deviation.finding
-        except Hidden as hidden:
-            return unobservable(str(hidden))
+        except NotObservable as reason:
+            return unobservable(str(reason))
 
     def _prepare(self, setup: Setup) -> Finding | None:
-        """Have a VTEP with this configuration; why not, if it will not have it.
+        """Have a VTEP with this configuration; a finding if it does not run with it.
 
-        LabError if it is the plainest of all configurations.
+        LabError if that is the plainest of all configurations.
         """
         if self._failure is not None:
             raise self._failure
-        bench = self._bench
-        if bench is not None and bench.setup is setup and bench.usable:
+        bed = self._bed
+        if bed is not None and bed.setup is setup and bed.usable:
             return None
-        self.end_bench()
+        self.end_bed()
         try:
-            self._bench = Bench(setup, self._candidate, self._directory, self._watch)
+            self._bed = TestBed(setup, self._candidate, self._directory, self._watch)
         except LabError as error:
             if setup is BASE:
-                self._failure = error
-                raise
+                self._failure = self._with_hint(error)
+                raise self._failure from None
             self._refused[setup.name] = _refusal(error)
         else:
-            self._note_unsupported(self._bench)
+            self._note_unsupported(self._bed)
         return self._refused.get(setup.name)
 
-    def _note_unsupported(self, bench: Bench) -> None:
-        """What the VTEP itself says it cannot do is not judged."""
-        unsupported = self._ready(bench).get("unsupported") or []
-        if lacking := sorted(bench.setup.options & set(unsupported)):
-            text = f"the VTEP has no option {', '.join(lacking)}"
-            self._refused[bench.setup.name] = unobservable(text)
+    def _with_hint(self, error: LabError) -> LabError:
+        """The error, and the options that may be missing on the command line."""
+        if isinstance(error, DidNotStart) and self._candidate.hint:
+            text = f"{error}; {self._candidate.hint}"
+            return DidNotStart(text, error.packets, error.output)
+        return error
 
-    def _ready(self, bench: Bench) -> dict[str, Any]:
-        """What the VTEP says of itself, nothing if it has no control socket.
+    def _note_unsupported(self, bed: TestBed) -> None:
+        """A setup is not judged if it needs an option that the VTEP says it does not support."""
+        unsupported = self._ready(bed).get("unsupported") or []
+        if lacking := sorted(bed.setup.options & set(unsupported)):
+            text = f"the VTEP does not support the option {', '.join(lacking)}"
+            self._refused[bed.setup.name] = unobservable(text)
 
-        It may forward before it can be asked; whether it ever can, shows with the first.
+    def _ready(self, bed: TestBed) -> dict[str, Any]:
+        """The VTEP's answer to `ready`, empty if it has no control socket.
+
+        It may forward before it serves the socket, so the first time this waits a little.
         """
         deadline = time.monotonic() + (_CONTROL_WITHIN_S if self._has_control else 0.0)
         while True:
             try:
-                return dict(bench.ask("ready"))
-            except Hidden:
+                return dict(bed.control.ask("ready"))
+            except NotObservable:
                 if time.monotonic() > deadline:
                     self._has_control = False
                     return {}
-            bench.listen(_LOOK_EVERY_S)
+            bed.traffic.listen(_LOOK_EVERY_S)
 
     def _watch(self, sighting: Sighting) -> None:
         if self._recorder is not None:
             self._recorder.write(sighting)
 
-    def end_bench(self) -> None:
-        """End the VTEP that runs, if one does."""
-        if self._bench is not None:
-            self._bench.close()
-            self._bench = None
+    def end_bed(self) -> None:
+        """End the VTEP, if one runs."""
+        if self._bed is not None:
+            self._bed.close()
+            self._bed = None
 
     def close(self) -> None:
-        """End all."""
-        self.end_bench()
+        """End the VTEP and finish the capture."""
+        self.end_bed()
         if self._recorder is not None:
             self._recorder.close()
 
 
 def _refusal(error: LabError) -> Finding:
-    """Why there is no bench: the VTEP will not, or this machine cannot."""
+    """Why there is no test bed: the VTEP does not start, or this machine does not allow it."""
     if isinstance(error, DidNotStart):
         text = f"with this configuration: {error}"
         return Finding(Verdict.UNOBSERVABLE, text, error.packets)
@@ -132,7 +139,7 @@ def _refusal(error: LabError) -> Finding:
 
 
 def serve(peer: socket.socket, worker: Worker, row_of: Callable[[str], Row]) -> int:
-    """Judge the rows whose ids come in, until told to end."""
+    """Judge the rows whose ids come in, until `END` comes."""
     with peer, peer.makefile("rw", encoding="utf-8") as lines:
         for line in iter(lines.readline, END):
             lines.write(json.dumps(_answer(worker, row_of(line.strip()))) + "\n")
@@ -146,5 +153,5 @@ def _answer(worker: Worker, row: Row) -> dict[str, Any]:
     try:
         finding = worker.judge(row)
     except LabError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "output": getattr(error, "output", "")}
     return {**finding.as_json(), "seconds": round(time.monotonic() - began, 3)}

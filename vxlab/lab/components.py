@@ -14,7 +14,7 @@ from vxlab.errors import LabError
 from vxlab.nodes.controllers import CONTROLLER_PORT
 from vxlab.system import programs
 from vxlab.system.directory import LabDirectory
-from vxlab.vteps.kinds import VtepKind
+from vxlab.vteps.kind import VtepKind
 from vxlab.waiting import await_condition
 
 
@@ -108,7 +108,7 @@ class Components:
 
     def _launch(self, name: str) -> None:
         kind, namespace = self._agents[name]
-        if kind.name == "python":
+        if kind.forkable:
             self._fork(name, namespace)
         else:
             self._spawn_inside(name, kind.module, namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vtep.constants import VXLAN_PORT
 from vxlab.setup.probes import Check, Probes, found, lacking
 
 TUN = "/dev/net/tun"
@@ -107,7 +108,7 @@ KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (
         "id",
         "1",
         "dstport",
-        "4789",
+        str(VXLAN_PORT),
     ),
     _datapath,
     _tun,

@@ -15,7 +15,7 @@ from vtep.constants import DEFAULT_AGEING_S, DEFAULT_MAC_LIMIT, DEFAULT_TTL
 from vxlab.errors import UsageError
 from vxlab.topology.families import FAMILIES, Family, is_reserved_group
 from vxlab.topology.places import Place, calling_place, placed, quoted
-from vxlab.vteps.kinds import KINDS
+from vxlab.vteps.kinds import DEFAULT_KIND, KINDS
 
 _LINK_SCOPE = 2  # RFC 4291 section 2.7: narrower scopes do not leave a node
 _NO_MAC = "00:00:00:00:00:00"
@@ -120,7 +120,7 @@ class Option:
 
 
 COMMON = (
-    Option("vtep", choice(*KINDS), "python", "kind of VTEP", True),
+    Option("vtep", choice(*KINDS), DEFAULT_KIND, "kind of VTEP", True),
     Option(
         "datapath",
         choice("auto", "ebpf", "python"),

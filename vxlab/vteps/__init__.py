@@ -1,1 +1,1 @@
-"""VTEPs of other kinds behind the one interface: a configuration file in, a control socket out."""
+"""VTEP kinds, one file each. docs/guides/vtep-kinds.md shows how to add one."""

@@ -1,4 +1,4 @@
-"""VTEPs with one fault each: the suite finds it, on the rows that speak of it and no others."""
+"""VTEPs with one fault each: the suite finds it with the right rows and no others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAUGHT_ON = {
     "vni_unchecked": {"N1", "N5", "N13", "M18", "M20"},
     "learns_multicast": {"M13"},
     "wrong_checksum": {"N30", "N30.ipv6"},
-    # What is flooded for all its row in the table looks from outside as if there were no row.
+    # A known unicast that is flooded looks from outside as if the table had no entry.
     "floods_known_unicast": {
         *("N2", "N4", "N7", "N34.mix", "N36", "N43", "N43.local"),
         *("A1", "A3", "A4", "A5", "A10"),
@@ -35,7 +35,7 @@ CAUGHT_ON = {
     "sends_a_reserved_flag": {"N1.order", "N20", "N36.header"},
     "forgets_a_remote": {"A8"},
     "drops_unknown_unicast": {"N12", "N36"},
-    # The hash of the flow deals out the remotes of a MAC as well as the ports.
+    # The hash of the flow chooses the remote of a MAC as well as the source port.
     "source_port_of_macs": {"N26", "N26.ipv6", "A10"},
     "source_port_a_packet": {"N26", "A10"},
     "ignores_source_ports": {"N27.range"},
@@ -69,7 +69,7 @@ CAUGHT_ON = {
     "learns_without_limit": {"A5"},
     "one_table_for_all": {"N2", "N36"},
     "learns_the_untrusted": {"N43.trusted"},
-    # -- groups and the rest
+    # -- groups and others
     "never_leaves": {"N10", "N13"},
     "joins_a_strange_group": {"N13"},
     "another_default_port": {"N24"},
@@ -83,8 +83,7 @@ def test_every_fault_has_its_rows() -> None:
     assert set().union(*CAUGHT_ON.values()) <= {row.id for row in rows_of()}
 
 
-# Each takes the whole suite; what binds in the shortest words is tried each time, the rest by
-# `make slow`.
+# Each fault takes a run of the whole suite: `make net` tries two, `make slow` tries all.
 EACH_TIME = ("flag_unchecked", "vni_unchecked")
 
 
@@ -97,4 +96,4 @@ def test_a_fault_is_caught_on_the_right_rows(fault: str) -> None:
     judged = list(judge_all(Candidate(fault, command), rows_of()))
     deviating = {each.row.id: each for each in judged if each.finding.verdict is Verdict.DEVIATES}
     assert deviating.keys() == CAUGHT_ON[fault]
-    assert all(each.finding.packets for each in deviating.values()), "a packet must show it"
+    assert all(each.finding.packets for each in deviating.values()), "the report must show a packet"

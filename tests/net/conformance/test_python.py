@@ -1,4 +1,4 @@
-"""Our own VTEP under the suite: no deviation, in time, and read by tshark as by us."""
+"""The project's own VTEP: no deviation, in time, and tshark parses its packets as we do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS = (
     *("vxlan.flags", "vxlan.gbp", "vxlan.vni", "vxlan.reserved8"),
     *("eth.dst", "eth.src", "frame.len", "frame.protocols"),
 )
-TUNNEL = re.compile(r"eth:ethertype:(ip|ipv6):udp:vxlan")  # and not quoted in an ICMP message
+TUNNEL = re.compile(r"eth:ethertype:(ip|ipv6):udp:vxlan")  # not the one quoted in an ICMP error
 NO_CHECKSUM, GOOD_CHECKSUM = "3", "1"  # as tshark numbers them
 
 
@@ -38,15 +38,15 @@ def test_no_row_deviates(run: Run) -> None:
 
 
 CHOSEN = {
-    "N15": "DF is set: routers report, they do not fragment",
+    "N15": "DF is set: routers report, but do not fragment",
     "N16": "reassembled",
     "N29.ipv6": "dropped",
     "N31": "verified",
-    "M17": "out: not sent; in: not delivered",
+    "M17": "from the VM: not sent; from the tunnel: not delivered",
 }
 
 
-def test_where_there_is_a_choice_it_takes_the_one_that_was_decided(run: Run) -> None:
+def test_it_takes_the_documented_choices(run: Run) -> None:
     chosen = {
         each.row.id: each.finding.text
         for each in run.report.judged
@@ -67,16 +67,16 @@ def test_the_suite_is_done_within_a_minute(run: Run) -> None:
     assert run.report.seconds < WITHIN_S
 
 
-def sent_by_the_vtep(capture: Path) -> Iterator[frames.Carried]:
-    """The VXLAN packets of a capture that the VTEP sent, as we read them."""
+def sent_by_the_vtep(capture: Path) -> Iterator[frames.VxlanPacket]:
+    """The VXLAN packets of a capture that the VTEP sent, as the suite parses them."""
     for data, _ in RawPcapNgReader(str(capture)):
         if data[6:12].hex(":") == OWN_MAC:
-            found = [packet for port in PORTS if (packet := frames.carried(data, port))]
+            found = [packet for port in PORTS if (packet := frames.parse_vxlan(data, port))]
             yield from found
 
 
-def as_tshark_prints(packet: frames.Carried) -> dict[str, str]:
-    """What tshark is to say of a packet."""
+def as_tshark_prints(packet: frames.VxlanPacket) -> dict[str, str]:
+    """The fields that tshark must print for a packet."""
     network = {"ip.src": "", "ip.dst": "", "ipv6.src": "", "ipv6.dst": ""}
     version = "ipv6" if ":" in packet.source else "ip"
     network |= {f"{version}.src": packet.source, f"{version}.dst": packet.destination}
@@ -98,11 +98,11 @@ def as_tshark_prints(packet: frames.Carried) -> dict[str, str]:
 
 
 def read_by_tshark(capture: Path) -> list[dict[str, str]]:
-    """The same packets as tshark reads them; of headers that are there twice the outer one."""
+    """The same packets as tshark parses them; the outer one of headers that occur twice."""
     decode = [word for port in PORTS for word in ("-d", f"udp.port=={port},vxlan")]
     listing = subprocess.run(
         ["tshark", "-r", str(capture), *decode, "-o", "udp.check_checksum:TRUE",
-         "-o", "udp.ignore_ipv6_zero_checksum:TRUE",  # agreed on, as RFC 6935 allows a tunnel
+         "-o", "udp.ignore_ipv6_zero_checksum:TRUE",  # RFC 6935 permits it for tunnels
          "-Y", f"vxlan and eth.src[0:6] == {OWN_MAC}", "-T", "fields", "-E", "aggregator= ",
          *(word for field in FIELDS for word in ("-e", field))],
         capture_output=True, text=True, check=True,
@@ -130,7 +130,7 @@ def _comes_first(row: dict[str, str]) -> bool:
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is missing")
-def test_tshark_reads_every_packet_as_we_do(run: Run) -> None:
+def test_tshark_parses_every_packet_as_the_suite_does(run: Run) -> None:
     ours = [as_tshark_prints(packet) for packet in sent_by_the_vtep(run.capture)]
     theirs = read_by_tshark(run.capture)
     assert len(ours) > 1000

@@ -1,4 +1,4 @@
-"""The catalogue of rows is whole, and its parts are read as they are written."""
+"""The catalogue of rows is complete, and packets are parsed as they are built."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from vtep import config
 from vxlab.conformance import frames
 from vxlab.conformance.catalogue import BINDING, rows_of
-from vxlab.conformance.igmp_reports import reports
+from vxlab.conformance.membership_reports import reports
 from vxlab.conformance.setups import BASE, SHORT, SUPPRESS, TRUSTED
 from vxlab.errors import UsageError
 
@@ -36,7 +36,7 @@ def test_every_statement_of_the_table_has_a_row() -> None:
         ("RECOMMENDED", ("N17", "N26", "N27")),
     ],
 )
-def test_the_words_of_the_document_are_kept(kind: str, ids: tuple[str, ...]) -> None:
+def test_the_keywords_of_the_document_are_kept(kind: str, ids: tuple[str, ...]) -> None:
     assert {row.kind for row in rows_of(ids) if row.id in ids} == {kind}
     assert kind in BINDING
 
@@ -45,12 +45,12 @@ def test_rows_are_chosen_with_their_variants() -> None:
     assert [row.id for row in rows_of(("N40",))] == ["N40", "N40.carry"]
 
 
-def test_an_unknown_row_is_named_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match="Q7: no such row; allowed: N1 "):
+def test_an_unknown_row_is_an_error_that_lists_the_rows() -> None:
+    with pytest.raises(UsageError, match="row Q7 does not exist; rows: N1 "):
         rows_of(("Q7",))
 
 
-def test_our_own_vtep_reads_the_configuration_of_every_row() -> None:
+def test_the_agent_accepts_the_configuration_of_every_row() -> None:
     for setup in {row.setup.name: row.setup for row in rows_of()}.values():
         parsed = config.parse(setup.text("/tmp/control.sock", multicast=True, trunk=True))
         assert len(parsed.segments) == len(setup.segments)
@@ -65,7 +65,7 @@ def test_a_vtep_without_trunk_has_a_port_for_each_segment() -> None:
     ]
 
 
-def test_options_beyond_the_plainest_are_known_by_name() -> None:
+def test_a_setup_names_its_options() -> None:
     assert BASE.options == set()
     assert SHORT.options >= {"fdb.limit", "ageing_s"}
     assert "underlay.trusted" in TRUSTED.options
@@ -75,17 +75,17 @@ def test_options_beyond_the_plainest_are_known_by_name() -> None:
 @pytest.mark.parametrize(
     "addresses", [("192.0.2.11", "192.0.2.1"), ("2001:db8::11", "2001:db8::1")]
 )
-def test_what_is_made_is_read_again(addresses: tuple[str, str]) -> None:
+def test_a_built_packet_is_parsed_again(addresses: tuple[str, str]) -> None:
     source, own = addresses
     inner = frames.frame("02:57:00:00:00:01", frames.BROADCAST)
     outer = frames.Outer(source, own, 4789, "02:44:00:00:00:01", udp_checksum=None)
-    packet = frames.carried(outer.packet(frames.vxlan_header(0xABCDEF) + inner), 4789)
+    packet = frames.parse_vxlan(outer.packet(frames.vxlan_header(0xABCDEF) + inner), 4789)
     assert packet is not None
     assert (packet.source, packet.destination, packet.vni) == (source, own, 0xABCDEF)
     assert packet.inner == inner
-    assert packet.udp_checksum == packet.right_checksum
+    assert packet.udp_checksum == packet.correct_checksum
 
 
-def test_a_report_is_read() -> None:
+def test_a_membership_report_is_parsed() -> None:
     (report,) = reports([bytes.fromhex(JOIN_V3)])
     assert (report.group, report.joins, report.sources) == ("239.1.1.10", True, 0)

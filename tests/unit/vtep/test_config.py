@@ -1,4 +1,4 @@
-"""The configuration file: what is read from it, and how it is refused."""
+"""The configuration file: parsed values, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vtep.config import Config, ConfigError, SegmentConfig, StaticConfig, UnderlayConfig, parse
+from vtep.checks import ConfigError
+from vtep.config import Config, SegmentConfig, StaticConfig, UnderlayConfig, parse
 from vtep.launch import launch
 
 UNDERLAY = '[underlay]\ninterface = "eth0"\nlocal = "192.0.2.11"\n'
@@ -38,7 +39,7 @@ def test_the_shortest_file_and_its_defaults() -> None:
     )
 
 
-def test_over_ipv6_checksums_are_computed_unless_the_file_says_no() -> None:
+def test_over_ipv6_udp_checksums_are_on_by_default() -> None:
     six = UNDERLAY.replace("192.0.2.11", "2001:db8::11")
     assert parse(six + PORT).underlay.udp_checksum
     assert not parse(six + "udp_checksum = false\n" + PORT).underlay.udp_checksum
@@ -111,7 +112,7 @@ A_TTL = '"inherit", or a whole number from 1 to 255'
 A_CLASS = '"inherit", or a multiple of 4 from 0 to 252'
 ONE_HOST = "the IP address of one host"
 A_GROUP = "a multicast group: 224.0.0.0 to 239.255.255.255, or ff00::/8"
-FAMILY = "an address of the local one's family"
+FAMILY = "of the same address family as underlay.local"
 
 
 def underlay(line: str) -> str:
@@ -133,112 +134,111 @@ def static(line: str) -> str:
 REFUSED = {
     "underlay.interface: missing": PORT,
     "underlay.local: missing": '[underlay]\ninterface = "eth0"\n' + PORT,
-    "port: missing; allowed is one [[port]] or more": UNDERLAY,
+    "port: missing; at least one [[port]] is required": UNDERLAY,
     "port.interface: missing": UNDERLAY + "[[port]]\n",
-    "port.name: unknown; allowed: interface": SHORTEST + 'name = "x"',
-    "undrelay: unknown; allowed: port, control, name, underlay, fdb, segment, static, datapath": (
-        SHORTEST + "[undrelay]\n"
-    ),
-    "underlay.tll: unknown; allowed: interface, local, port, ttl, tos, df, "
+    "port.name: unknown; must be one of interface": SHORTEST + 'name = "x"',
+    "undrelay: unknown; must be one of port, control, name, underlay, fdb, segment, static, "
+    "datapath": (SHORTEST + "[undrelay]\n"),
+    "underlay.tll: unknown; must be one of interface, local, port, ttl, tos, df, "
     "icmp_too_big, trusted, udp_checksum, source_ports, strict, offload": underlay("tll = 3"),
-    "underlay = 3: allowed is a table [underlay]": "underlay = 3\n" + PORT,
-    "port = 'trunk0': allowed is tables [[port]]": "port = 'trunk0'\n" + UNDERLAY,
-    "segment = [5]: allowed is tables [[segment]]": "segment = [5]\n" + SHORTEST,
-    "name = '': allowed is a text": "name = ''\n" + SHORTEST,
-    "name = 3: allowed is a text": "name = 3\n" + SHORTEST,
-    "control = true: allowed is a text".replace("true", "True"): "control = true\n" + SHORTEST,
-    f"underlay.local = '239.1.1.1': allowed is {ONE_HOST}": (
+    "underlay = 3: must be a table [underlay]": "underlay = 3\n" + PORT,
+    "port = 'trunk0': must be tables [[port]]": "port = 'trunk0'\n" + UNDERLAY,
+    "segment = [5]: must be tables [[segment]]": "segment = [5]\n" + SHORTEST,
+    "name = '': must be a non-empty string": "name = ''\n" + SHORTEST,
+    "name = 3: must be a non-empty string": "name = 3\n" + SHORTEST,
+    "control = True: must be a non-empty string": "control = true\n" + SHORTEST,
+    f"underlay.local = '239.1.1.1': must be {ONE_HOST}": (
         '[underlay]\ninterface = "eth0"\nlocal = "239.1.1.1"\n' + PORT
     ),
-    f"underlay.local = '255.255.255.255': allowed is {ONE_HOST}": (
+    f"underlay.local = '255.255.255.255': must be {ONE_HOST}": (
         '[underlay]\ninterface = "eth0"\nlocal = "255.255.255.255"\n' + PORT
     ),
-    "underlay.local = 'hv1': allowed is an IP address": (
+    "underlay.local = 'hv1': must be an IP address": (
         '[underlay]\ninterface = "eth0"\nlocal = "hv1"\n' + PORT
     ),
-    f"underlay.port = 0: allowed is {A_PORT}": underlay("port = 0"),
-    f"underlay.port = 65536: allowed is {A_PORT}": underlay("port = 65536"),
-    f"underlay.port = True: allowed is {A_PORT}": underlay("port = true"),
-    f"underlay.port = '4789': allowed is {A_PORT}": underlay('port = "4789"'),
-    f"underlay.port = 4789.0: allowed is {A_PORT}": underlay("port = 4789.0"),
-    f"underlay.ttl = 256: allowed is {A_TTL}": underlay("ttl = 256"),
-    f"underlay.ttl = True: allowed is {A_TTL}": underlay("ttl = true"),
-    f"underlay.tos = 3: allowed is {A_CLASS}": underlay("tos = 3"),
-    f"underlay.tos = 256: allowed is {A_CLASS}": underlay("tos = 256"),
-    "underlay.df = 'yes': allowed is true or false": underlay("df = 'yes'"),
-    "underlay.icmp_too_big = 1: allowed is true or false": underlay("icmp_too_big = 1"),
-    "segment.suppress_arp = 'on': allowed is true or false": segment("suppress_arp = 'on'"),
-    f"underlay.trusted = '2001:db8::12': allowed is {FAMILY}": (
+    f"underlay.port = 0: must be {A_PORT}": underlay("port = 0"),
+    f"underlay.port = 65536: must be {A_PORT}": underlay("port = 65536"),
+    f"underlay.port = True: must be {A_PORT}": underlay("port = true"),
+    f"underlay.port = '4789': must be {A_PORT}": underlay('port = "4789"'),
+    f"underlay.port = 4789.0: must be {A_PORT}": underlay("port = 4789.0"),
+    f"underlay.ttl = 256: must be {A_TTL}": underlay("ttl = 256"),
+    f"underlay.ttl = True: must be {A_TTL}": underlay("ttl = true"),
+    f"underlay.tos = 3: must be {A_CLASS}": underlay("tos = 3"),
+    f"underlay.tos = 256: must be {A_CLASS}": underlay("tos = 256"),
+    "underlay.df = 'yes': must be true or false": underlay("df = 'yes'"),
+    "underlay.icmp_too_big = 1: must be true or false": underlay("icmp_too_big = 1"),
+    "segment.suppress_arp = 'on': must be true or false": segment("suppress_arp = 'on'"),
+    f"underlay.trusted = '2001:db8::12': must be {FAMILY}": (
         underlay('trusted = ["2001:db8::12"]')
     ),
-    f"static.remote = '2001:db8::12': allowed is {FAMILY}": static('remote = "2001:db8::12"'),
-    """datapath = 'fast': allowed is "auto" or "ebpf" or "python\"""": (
+    f"static.remote = '2001:db8::12': must be {FAMILY}": static('remote = "2001:db8::12"'),
+    """datapath = 'fast': must be "auto" or "ebpf" or "python\"""": (
         'datapath = "fast"\n' + SHORTEST
     ),
-    "underlay.strict = 1: allowed is true or false": underlay("strict = 1"),
-    "underlay.udp_checksum = 'no': allowed is true or false": underlay("udp_checksum = 'no'"),
-    f"underlay.source_ports = 5: allowed is {A_RANGE}": underlay("source_ports = 5"),
-    f"underlay.source_ports = [5]: allowed is {A_RANGE}": underlay("source_ports = [5]"),
-    f"underlay.source_ports = [9, 8]: allowed is {A_RANGE}": underlay("source_ports = [9, 8]"),
-    f"underlay.source_ports = 0: allowed is {A_PORT}": underlay("source_ports = [0, 8]"),
-    "fdb.ageing_s = 0: allowed is a whole number from 1 to 1000000": (
+    "underlay.strict = 1: must be true or false": underlay("strict = 1"),
+    "underlay.udp_checksum = 'no': must be true or false": underlay("udp_checksum = 'no'"),
+    f"underlay.source_ports = 5: must be {A_RANGE}": underlay("source_ports = 5"),
+    f"underlay.source_ports = [5]: must be {A_RANGE}": underlay("source_ports = [5]"),
+    f"underlay.source_ports = [9, 8]: must be {A_RANGE}": underlay("source_ports = [9, 8]"),
+    f"underlay.source_ports = 0: must be {A_PORT}": underlay("source_ports = [0, 8]"),
+    "fdb.ageing_s = 0: must be a whole number from 1 to 1000000": (
         SHORTEST + "[fdb]\nageing_s = 0"
     ),
-    "fdb.limit = -1: allowed is a whole number from 1 to 10000000": SHORTEST + "[fdb]\nlimit = -1",
+    "fdb.limit = -1: must be a whole number from 1 to 10000000": SHORTEST + "[fdb]\nlimit = -1",
     "segment.vni: missing": SHORTEST + '[[segment]]\ngroup = "239.1.1.10"',
-    "segment: allowed is either a group or a list of remotes": SHORTEST + "[[segment]]\nvni = 10",
-    "segment.remotes = ['192.0.2.12', '192.0.2.12']: allowed is each address once": (
+    "segment: must have either a group or a list of remotes": SHORTEST + "[[segment]]\nvni = 10",
+    "segment.remotes = ['192.0.2.12', '192.0.2.12']: must be a list without duplicates": (
         SHORTEST + "[[segment]]\nvni = 10\nremotes = ['192.0.2.12', '192.0.2.12']"
     ),
-    f"segment = '2001:db8::12': allowed is {FAMILY}": (
+    f"segment = '2001:db8::12': must be {FAMILY}": (
         SHORTEST + "[[segment]]\nvni = 10\nremotes = ['2001:db8::12']"
     ),
-    f"underlay.tos = 'low': allowed is {A_CLASS}": underlay('tos = "low"'),
-    "underlay.trusted = '192.0.2.12': allowed is a list of IP addresses": (
+    f"underlay.tos = 'low': must be {A_CLASS}": underlay('tos = "low"'),
+    "underlay.trusted = '192.0.2.12': must be a list of IP addresses": (
         underlay('trusted = "192.0.2.12"')
     ),
-    "segment.vni = 16777216: allowed is a whole number from 0 to 16777215": (
+    "segment.vni = 16777216: must be a whole number from 0 to 16777215": (
         segment("vni = 16777216")
     ),
-    "segment.vni = -1: allowed is a whole number from 0 to 16777215": segment("vni = -1"),
-    f"segment.group = '192.0.2.1': allowed is {A_GROUP}": segment('group = "192.0.2.1"'),
-    f"segment = 'ff05::1': allowed is {FAMILY}": segment('group = "ff05::1"'),
-    "segment.vlan = 0: allowed is a whole number from 1 to 4094": segment("vlan = 0"),
-    "segment.vlan = 4095: allowed is a whole number from 1 to 4094": segment("vlan = 4095"),
-    "segment.port = 'trunk9': allowed is one of trunk0": segment('port = "trunk9"'),
-    """segment.inner_tags = 'keep': allowed is "strip" or "carry\"""": (
+    "segment.vni = -1: must be a whole number from 0 to 16777215": segment("vni = -1"),
+    f"segment.group = '192.0.2.1': must be {A_GROUP}": segment('group = "192.0.2.1"'),
+    f"segment = 'ff05::1': must be {FAMILY}": segment('group = "ff05::1"'),
+    "segment.vlan = 0: must be a whole number from 1 to 4094": segment("vlan = 0"),
+    "segment.vlan = 4095: must be a whole number from 1 to 4094": segment("vlan = 4095"),
+    "segment.port = 'trunk9': must be one of trunk0": segment('port = "trunk9"'),
+    """segment.inner_tags = 'keep': must be "strip" or "carry\"""": (
         segment('inner_tags = "keep"')
     ),
-    "segment.tag: unknown; allowed: vni, vlan, inner_tags, group, remotes, port, "
+    "segment.tag: unknown; must be one of vni, vlan, inner_tags, group, remotes, port, "
     "suppress_arp": segment("tag = 5"),
     "segment.port: missing": SHORTEST + '[[port]]\ninterface = "trunk1"\n' + SEGMENT,
-    "segment.vni = 10: there twice; allowed is once": (
+    "segment.vni = 10: given twice; must be unique": (
         SHORTEST + SEGMENT + "vlan = 1\n" + SEGMENT + "vlan = 2\n"
     ),
-    "segment.vlan = 1 of port trunk0: there twice; allowed is once": (
+    "segment.vlan = 1 of port trunk0: given twice; must be unique": (
         SHORTEST + SEGMENT + "vlan = 1\n" + SEGMENT.replace("vni = 10", "vni = 11") + "vlan = 1\n"
     ),
-    "port.interface = trunk0: there twice; allowed is once": SHORTEST + PORT,
-    "port.interface = 'eth0': allowed is any but underlay.interface": (
+    "port.interface = trunk0: given twice; must be unique": SHORTEST + PORT,
+    "port.interface = 'eth0': must be another interface than underlay.interface": (
         UNDERLAY + '[[port]]\ninterface = "eth0"\n'
     ),
     "static.mac: missing": SHORTEST + SEGMENT + '[[static]]\nvni = 10\nremote = "192.0.2.13"\n',
-    "static.mac = '2:c': allowed is a MAC such as 02:00:00:00:00:0a": static('mac = "2:c"'),
-    "static.mac = '01:00:5e:00:00:01': allowed is the MAC of one station, no group address": (
+    "static.mac = '2:c': must be a MAC such as 02:00:00:00:00:0a": static('mac = "2:c"'),
+    "static.mac = '01:00:5e:00:00:01': must be the MAC of one station, not a group address": (
         static('mac = "01:00:5e:00:00:01"')
     ),
-    f"static.remote = '239.1.1.1': allowed is {ONE_HOST}": static('remote = "239.1.1.1"'),
-    "static.remote = '192.0.2.11': allowed is any but underlay.local": (
+    f"static.remote = '239.1.1.1': must be {ONE_HOST}": static('remote = "239.1.1.1"'),
+    "static.remote = '192.0.2.11': must be another address than underlay.local": (
         static('remote = "192.0.2.11"')
     ),
-    "static.vni = 11: allowed is a VNI that a [[segment]] has": static("vni = 11"),
-    "static.mac = 02:00:00:00:00:0c of vni 10 with remote 192.0.2.13: there twice; "
-    "allowed is once": (SHORTEST + SEGMENT + STATIC + STATIC),
+    "static.vni = 11: must be a VNI that a [[segment]] has": static("vni = 11"),
+    "static.mac = 02:00:00:00:00:0c of vni 10 with remote 192.0.2.13: given twice; "
+    "must be unique": (SHORTEST + SEGMENT + STATIC + STATIC),
 }
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_a_mistake_is_named_with_what_is_allowed(text: str) -> None:
+def test_an_error_names_the_value_and_what_it_must_be(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse(REFUSED[text])
     assert str(refused.value) == text
@@ -255,12 +255,12 @@ def test_the_same_mac_may_be_static_in_two_vnis_and_a_vlan_on_two_ports() -> Non
     assert len(config.segments) == len(config.static) == 2
 
 
-def test_what_is_no_toml_says_where() -> None:
-    with pytest.raises(ConfigError, match=r"^no TOML: .*line 2"):
+def test_invalid_toml_is_reported_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"^invalid TOML: .*line 2"):
         parse('name = "hv1"\n[underlay\n')
 
 
-def test_five_thousand_segments_are_read() -> None:
+def test_five_thousand_segments_are_parsed() -> None:
     many = "".join(
         f'[[segment]]\nvni = {vni}\nvlan = {vni % 4094 + 1}\ngroup = "239.1.{vni % 250}.1"\n'
         f'port = "trunk{vni // 4094}"\n'
@@ -273,12 +273,12 @@ def test_five_thousand_segments_are_read() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\xff", "no TOML: byte 0 is not UTF-8"),
-        (b"name = 3\n[[port]]\ninterface='p'", "name = 3: allowed is a text"),
+        (b"\xff", "invalid TOML: byte 0 is not UTF-8"),
+        (b"name = 3\n[[port]]\ninterface='p'", "name = 3: must be a non-empty string"),
         (None, "No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_is_one_line_and_status_2(
+def test_an_invalid_file_is_reported_in_one_line_with_status_2(
     content: bytes | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "hv1.toml"
@@ -288,7 +288,7 @@ def test_a_file_that_cannot_be_is_one_line_and_status_2(
     assert capsys.readouterr().err == f"vtep: error: {path}: {words}\n"
 
 
-def test_a_machine_that_lacks_the_interface_is_one_line_and_status_1(
+def test_a_missing_interface_is_reported_in_one_line_with_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "hv1.toml"

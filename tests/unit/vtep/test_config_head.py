@@ -1,4 +1,4 @@
-"""The head of vtep/config.py is the manual of the file: it has every key, with its true default."""
+"""The docstring of vtep/config.py documents every key with its default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import fields
 import pytest
 
 from vtep import config
-from vtep.config import ConfigError, SegmentConfig, UnderlayConfig, parse
+from vtep.checks import ConfigError
+from vtep.config import SegmentConfig, UnderlayConfig, parse
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,7 +22,7 @@ SEGMENT = '[[segment]]\nvni = 10\ngroup = "239.1.1.10"\n'
 STATIC = '[[static]]\nvni = 10\nmac = "02:00:00:00:00:0c"\nremote = "192.0.2.13"\n'
 WHOLE = NEEDED + SEGMENT + STATIC
 LINE = re.compile(r"^(\[+\w+\]+|\w+ = (?:\[.*?\]|\S+))(?:  .*)?$", re.MULTILINE)
-DEFAULT_ELSEWHERE = {"udp_checksum"}  # the head tells of the family it depends on
+DEFAULT_ELSEWHERE = {"udp_checksum"}  # depends on the address family
 
 
 def head() -> str:
@@ -29,8 +30,8 @@ def head() -> str:
     return "\n".join(LINE.findall(config.__doc__ or ""))
 
 
-def allowed(table: str) -> set[str]:
-    """The keys of a table, as the error for an unknown one names them."""
+def known_keys(table: str) -> set[str]:
+    """The keys of a table, as the error for an unknown key lists them."""
     text = (
         WHOLE.replace(f"{table}\n", f"{table}\nnonesuch = 1\n")
         if table
@@ -40,33 +41,35 @@ def allowed(table: str) -> set[str]:
         text = "[fdb]\nnonesuch = 1\n" + WHOLE
     with pytest.raises(ConfigError) as refused:
         parse(text)
-    return set(str(refused.value).partition("allowed: ")[2].split(", "))
+    return set(str(refused.value).partition("must be one of ")[2].split(", "))
 
 
 @pytest.mark.parametrize(
     "table", ["", "[underlay]", "[fdb]", "[[port]]", "[[segment]]", "[[static]]"]
 )
-def test_every_key_is_in_the_head_and_no_other(table: str) -> None:
-    told = tomllib.loads(head())
-    found = told[table.strip("[]")] if table else told
+def test_the_docstring_has_every_key_and_no_other(table: str) -> None:
+    documented = tomllib.loads(head())
+    found = documented[table.strip("[]")] if table else documented
     row = found[0] if isinstance(found, list) else found
-    assert set(row) == allowed(table)
+    assert set(row) == known_keys(table)
 
 
-def test_the_head_is_a_file_that_parses() -> None:
+def test_the_docstring_is_a_valid_configuration() -> None:
     parse(head().replace('\nremotes = ["192.0.2.12"]', ""))
 
 
-def test_the_values_in_the_head_are_the_defaults() -> None:
-    told, plain = tomllib.loads(head()), parse(WHOLE)
+def test_the_values_in_the_docstring_are_the_defaults() -> None:
+    documented, plain = tomllib.loads(head()), parse(WHOLE)
     underlay = {**vars(plain.underlay), "tos": plain.underlay.dscp}
     for field in fields(UnderlayConfig):
         key = "tos" if field.name == "dscp" else field.name
         value = underlay[key]
-        assert told["underlay"][key] == (list(value) if isinstance(value, tuple) else value), key
-    assert told["fdb"] == {"ageing_s": plain.ageing_s, "limit": plain.limit}
-    assert told["datapath"] == plain.datapath
-    (row,), (segment,) = told["segment"], plain.segments
+        assert documented["underlay"][key] == (
+            list(value) if isinstance(value, tuple) else value
+        ), key
+    assert documented["fdb"] == {"ageing_s": plain.ageing_s, "limit": plain.limit}
+    assert documented["datapath"] == plain.data_path
+    (row,), (segment,) = documented["segment"], plain.segments
     assert (row["inner_tags"] == "carry", row["suppress_arp"]) == (False, segment.suppress_arp)
     assert {field.name for field in fields(SegmentConfig)} == set(row) - {"inner_tags"} | {
         "carry_tags"

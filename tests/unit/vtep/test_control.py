@@ -1,4 +1,4 @@
-"""The control socket: its file, its lines, its patience with clients."""
+"""The control socket: its file, its protocol, and slow or misbehaving clients."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import selectors
 import socket
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.vtep.dialogue import Asker, Server
+from tests.unit.vtep.control_client import Peer, Server
 from vtep import control
-from vtep.control import Client, Control, Refused
+from vtep.control import Client, Commands, Control, Refused
 from vtep.errors import StartError
 
 watchers: list[Client] = []
@@ -38,7 +39,7 @@ def much(_client: Client) -> str:
     return "x" * 100_000
 
 
-COMMANDS = {"double": double, "refuse": refuse, "watch": watch, "much": much}
+COMMANDS: Commands = {"double": double, "refuse": refuse, "watch": watch, "much": much}
 
 
 @pytest.fixture
@@ -53,28 +54,28 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_a_request_has_an_answer(server: Server) -> None:
-    assert Asker(server).ask("double", number=4) == {"ok": True, "result": 8}
+    assert Peer(server).ask("double", number=4) == {"ok": True, "result": 8}
 
 
-def test_several_requests_follow_on_one_connection_in_whatever_pieces(server: Server) -> None:
-    asker = Asker(server)
+def test_requests_on_one_connection_may_arrive_in_any_pieces(server: Server) -> None:
+    client = Peer(server)
     lines = b'{"do": "double", "number": 1}\n{"do": "double", "number": 2}\n'
-    asker.say(lines * 2)
-    assert [each["result"] for each in asker.hear()] == [2, 4, 2, 4]
+    client.send(lines * 2)
+    assert [each["result"] for each in client.receive()] == [2, 4, 2, 4]
     for byte in lines:
-        asker.say(bytes((byte,)))
-    assert [each["result"] for each in asker.hear()] == [2, 4]
+        client.send(bytes((byte,)))
+    assert [each["result"] for each in client.receive()] == [2, 4]
 
 
-def test_clients_do_not_mix(server: Server) -> None:
-    first, second = Asker(server), Asker(server)
-    first.say(b'{"do": "double", "number"')
+def test_each_client_gets_its_own_answers(server: Server) -> None:
+    first, second = Peer(server), Peer(server)
+    first.send(b'{"do": "double", "number"')
     assert second.ask("double", number=9)["result"] == 18
-    first.say(b': 1, "sign": -1}\n')
-    assert first.hear() == [{"ok": True, "result": -2}]
+    first.send(b': 1, "sign": -1}\n')
+    assert first.receive() == [{"ok": True, "result": -2}]
 
 
-FORM = 'a request is {"do": COMMAND, ...} in one line'
+FORM = 'a request must be {"do": COMMAND, ...} on one line'
 
 
 @pytest.mark.parametrize(
@@ -90,10 +91,10 @@ FORM = 'a request is {"do": COMMAND, ...} in one line'
         (b"null", FORM),
         (b"{}", FORM),
         (b"[" * 100_000, FORM),
-        (b'{"do": "fly"}', "do = 'fly': allowed is double, refuse, watch, much"),
-        (b'{"do": ["double"]}', "do = ['double']: allowed is double, refuse, watch, much"),
-        (b'{"do": {}}', "do = {}: allowed is double, refuse, watch, much"),
-        (b'{"do": null}', "do = None: allowed is double, refuse, watch, much"),
+        (b'{"do": "fly"}', "do = 'fly': must be one of double, refuse, watch, much"),
+        (b'{"do": ["double"]}', "do = ['double']: must be one of double, refuse, watch, much"),
+        (b'{"do": {}}', "do = {}: must be one of double, refuse, watch, much"),
+        (b'{"do": null}', "do = None: must be one of double, refuse, watch, much"),
         (b'{"do": "refuse"}', "not today"),
         (b'{"do": "double"}', "arguments []: missing a required argument: 'number'"),
         (
@@ -107,47 +108,47 @@ FORM = 'a request is {"do": COMMAND, ...} in one line'
 def test_a_bad_request_is_refused_in_one_line_and_the_next_is_answered(
     line: bytes, words: str, server: Server
 ) -> None:
-    asker = Asker(server)
-    asker.say(line + b"\n")
-    assert asker.hear() == [{"ok": False, "error": words}]
-    assert asker.ask("double", number=1)["result"] == 2
+    client = Peer(server)
+    client.send(line + b"\n")
+    assert client.receive() == [{"ok": False, "error": words}]
+    assert client.ask("double", number=1)["result"] == 2
 
 
 def test_a_request_without_an_end_is_refused_when_it_gets_too_long(server: Server) -> None:
-    asker = Asker(server)
+    client = Peer(server)
     try:
-        asker.say(b"x" * (control._LONGEST_REQUEST + 70_000))
+        client.send(b"x" * (control._LONGEST_REQUEST + 70_000))
     except (BrokenPipeError, ConnectionResetError):
         pass
     assert server.clients() == []
 
 
-def test_a_client_that_goes_in_the_middle_is_forgotten(server: Server) -> None:
-    asker = Asker(server)
-    asker.say(b'{"do": "dou')
+def test_a_client_that_closes_within_a_request_is_removed(server: Server) -> None:
+    client = Peer(server)
+    client.send(b'{"do": "dou')
     assert len(server.clients()) == 1
-    asker.close()
+    client.close()
     assert server.clients() == []
 
 
-def test_a_client_that_goes_before_its_answer_harms_nobody(server: Server) -> None:
-    asker = Asker(server)
-    asker.socket.send(b'{"do": "much"}\n{"do": "watch"}\n' * 20)
-    asker.close()
+def test_a_client_that_closes_before_its_answer_does_not_disturb_others(server: Server) -> None:
+    client = Peer(server)
+    client.socket.send(b'{"do": "much"}\n{"do": "watch"}\n' * 20)
+    client.close()
     assert server.clients() == [] and watchers == []
-    assert Asker(server).ask("double", number=1)["ok"]
+    assert Peer(server).ask("double", number=1)["ok"]
 
 
-def test_answers_wait_for_a_slow_asker_and_requests_wait_for_answers(
+def test_a_slow_client_gets_all_answers_and_no_request_is_read_meanwhile(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_BACKLOG", 300_000)
-    asker = Asker(server)
-    asker.say(b'{"do": "much"}\n' * 200)
-    (client,) = server.clients()
-    assert len(client._waiting) < 300_000 + 100_100
-    assert [len(each["result"]) for each in asker.hear()] == [100_000] * 200
-    assert asker.ask("double", number=1)["result"] == 2
+    client = Peer(server)
+    client.send(b'{"do": "much"}\n' * 200)
+    (connection,) = server.clients()
+    assert len(connection._waiting) < 300_000 + 100_100
+    assert [len(each["result"]) for each in client.receive()] == [100_000] * 200
+    assert client.ask("double", number=1)["result"] == 2
 
 
 # -- streams
@@ -155,77 +156,77 @@ def test_answers_wait_for_a_slow_asker_and_requests_wait_for_answers(
 
 def stream(client: Client, numbers: range) -> None:
     for number in numbers:
-        client.stream(lambda number=number: {"n": number, "pad": "x" * 1000})
+        client.stream(partial(dict, n=number, pad="x" * 1000))
 
 
 def test_a_stream_reaches_a_reader_line_by_line(server: Server) -> None:
-    asker = Asker(server)
-    assert asker.ask("watch") == {"ok": True, "result": {}}
+    client = Peer(server)
+    assert client.ask("watch") == {"ok": True, "result": {}}
     stream(watchers[0], range(3))
-    assert [each["n"] for each in asker.hear()] == [0, 1, 2]
+    assert [each["n"] for each in client.receive()] == [0, 1, 2]
 
 
-def test_a_slow_reader_blocks_nobody_and_is_told_how_much_it_lost(
+def test_a_slow_reader_blocks_no_other_client_and_gets_the_number_of_lost_records(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_BACKLOG", 100_000)
-    slow, quick = Asker(server), Asker(server)
+    slow, quick = Peer(server), Peer(server)
     slow.ask("watch")
     quick.ask("watch")
-    heard = []
+    received = []
     for start in range(0, 2000, 50):
         for watcher in watchers:
             stream(watcher, range(start, start + 50))
-        heard += [each["n"] for each in quick.hear()]
-    assert heard == list(range(2000))
+        received += [each["n"] for each in quick.receive()]
+    assert received == list(range(2000))
     assert max(len(watcher._waiting) for watcher in watchers) < 102_000
-    *came, lost = slow.hear()
+    *came, lost = slow.receive()
     assert [each["n"] for each in came] == list(range(len(came)))
     assert lost == {"decision": "lost", "count": 2000 - len(came)}
     stream(watchers[0], range(2000, 2002))
-    assert [each["n"] for each in slow.hear()] == [2000, 2001]
+    assert [each["n"] for each in slow.receive()] == [2000, 2001]
 
 
-def test_what_was_lost_is_told_in_its_place(
+def test_the_lost_record_is_in_the_place_of_the_lost_records(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_BACKLOG", 1000)
-    asker = Asker(server)
-    asker.ask("watch")
+    client = Peer(server)
+    client.ask("watch")
     stream(watchers[0], range(2000))
-    first = asker.hear()
+    first = client.receive()
     stream(watchers[0], range(5000, 5001))
-    order = [each.get("n", each.get("decision")) for each in first + asker.hear()]
+    order = [each.get("n", each.get("decision")) for each in first + client.receive()]
     place = order.index("lost")
     assert order == [*range(place), "lost", 5000]
 
 
-def test_records_are_not_even_made_for_a_reader_that_is_too_slow(
+def test_records_for_a_reader_that_is_too_slow_are_not_built(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asker = Asker(server)
-    asker.ask("watch")
+    client = Peer(server)
+    client.ask("watch")
     monkeypatch.setattr(control, "_BACKLOG", -1)
 
     def made() -> Any:
         raise AssertionError("a record was made")
 
     watchers[0].stream(made)
-    assert asker.hear() == []
+    assert client.receive() == []
 
 
-def test_a_watcher_that_leaves_is_told_of(server: Server) -> None:
-    asker = Asker(server)
-    asker.ask("watch")
+def test_on_close_is_called_when_a_client_closes(server: Server) -> None:
+    client = Peer(server)
+    client.ask("watch")
     assert len(watchers) == 1
-    asker.close()
+    client.close()
     assert watchers == []
 
 
 # -- the file
 
 
-def test_the_socket_is_its_owners_alone_and_goes_at_the_end(tmp_path: Path) -> None:
+def test_the_socket_has_mode_0600_and_is_removed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "hv1.sock"
     before = os.umask(0)
     try:
@@ -234,12 +235,12 @@ def test_the_socket_is_its_owners_alone_and_goes_at_the_end(tmp_path: Path) -> N
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    asker = Asker(server)
+    client = Peer(server)
     server.close()
-    assert asker.has_been_left() and not path.exists()
+    assert client.is_closed() and not path.exists()
 
 
-def test_a_socket_that_somebody_removed_is_no_trouble_at_the_end(tmp_path: Path) -> None:
+def test_a_socket_that_is_already_removed_does_not_disturb_close(tmp_path: Path) -> None:
     server = Server(tmp_path / "hv1.sock", COMMANDS)
     server.path.unlink()
     server.close()
@@ -254,14 +255,14 @@ def test_the_socket_of_a_dead_agent_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     server = Server(path, COMMANDS)
-    assert Asker(server).ask("double", number=1)["ok"]
+    assert Peer(server).ask("double", number=1)["ok"]
     server.close()
 
 
-def test_the_socket_of_a_living_agent_is_an_error(tmp_path: Path, server: Server) -> None:
+def test_the_socket_of_a_running_agent_is_an_error(tmp_path: Path, server: Server) -> None:
     with pytest.raises(StartError, match=r"hv1\.sock: another agent listens there$"):
         listen(server.path)
-    assert Asker(server).ask("double", number=1)["ok"], "and the living one is unharmed"
+    assert Peer(server).ask("double", number=1)["ok"], "and the living one is unharmed"
 
 
 def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
@@ -275,6 +276,6 @@ def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"), [("no/such/hv1.sock", "No such file"), ("x" * 200, "path too long")]
 )
-def test_a_path_that_cannot_be_is_a_start_error(name: str, words: str, tmp_path: Path) -> None:
+def test_an_impossible_path_is_a_start_error(name: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(StartError, match=words):
         listen(tmp_path / name)

@@ -1,4 +1,4 @@
-"""What the core makes of frames and datagrams that are as they should be."""
+"""The core with valid frames and packets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vtep.core import Core
 from vtep.drops import DropReason
 from vtep.effects import JoinGroup, LeaveGroup
 from vtep.options import Options
-from vtep.segments import Carried, SegmentTaken
+from vtep.segments import SegmentSpec, SegmentTaken
 
 HV1, HV2, HV3 = "192.0.2.11", "192.0.2.12", "192.0.2.13"
 STRANGER = "02:00:00:00:00:77"
 
 
 def shown(fabric: Fabric, vtep: int, vni: int = VNI) -> dict[str, tuple[int, int]]:
-    """Packets and bytes by way and kind, those that are not zero."""
+    """Packets and bytes by direction and kind, without zeros."""
     counters = fabric.cores[vtep].segments.by_vni[vni].counters.as_json()
     return {
         f"{way} {kind}": (each["packets"], each["bytes"])
@@ -33,18 +33,18 @@ def shown(fabric: Fabric, vtep: int, vni: int = VNI) -> dict[str, tuple[int, int
 
 def test_the_first_segment_joins_and_the_last_leaves_a_shared_group() -> None:
     core = Core(Options(local=HV1))
-    assert core.add_segment(Carried(10, TRUNK, 1, GROUP), 0.0) == [JoinGroup(GROUP)]
-    assert core.add_segment(Carried(20, TRUNK, 2, GROUP), 0.0) == []
-    assert core.remove_segment(10, 0.0) == []
-    assert core.remove_segment(20, 0.0) == [LeaveGroup(GROUP)]
+    assert core.add_segment(SegmentSpec(10, TRUNK, 1, GROUP), 0.0)[0] == (JoinGroup(GROUP),)
+    assert core.add_segment(SegmentSpec(20, TRUNK, 2, GROUP), 0.0)[0] == ()
+    assert core.remove_segment(10, 0.0)[0] == ()
+    assert core.remove_segment(20, 0.0)[0] == (LeaveGroup(GROUP),)
 
 
-def test_a_segment_that_clashes_changes_nothing() -> None:
+def test_a_conflicting_segment_changes_nothing() -> None:
     fabric = Fabric(1).carry()
     with pytest.raises(SegmentTaken):
-        fabric.cores[1].add_segment(Carried(20, TRUNK, 1, "239.9.9.9"), 0.0)
+        fabric.cores[1].add_segment(SegmentSpec(20, TRUNK, 1, "239.9.9.9"), 0.0)
     assert list(fabric.cores[1].segments.by_vni) == [VNI]
-    assert fabric.told(1) == ["joined vni_added"]
+    assert fabric.decisions(1) == ["joined vni_added"]
 
 
 def test_a_shared_group_does_not_mix_vnis() -> None:
@@ -59,7 +59,7 @@ def test_a_shared_group_does_not_mix_vnis() -> None:
     assert len(fabric.wire) == 2, "one packet for each frame, however many VNIs share the group"
 
 
-def test_one_mac_may_be_in_two_vnis() -> None:
+def test_the_same_mac_may_be_in_two_vnis() -> None:
     fabric = Fabric(3).carry(10, "239.1.1.10", 1).carry(20, "239.1.1.20", 2)
     fabric.exchange(2, plain(source=A), vlan=1)
     fabric.exchange(3, plain(source=A), vlan=2)
@@ -79,7 +79,7 @@ def test_a_removed_vni_is_gone_with_its_rows() -> None:
     fabric.carry(on=[2])
     assert fabric.row(2, A) is None
     fabric.advance(1000)
-    assert "aged idle" not in fabric.told(2), "a row of the VNI's former life"
+    assert "aged idle" not in fabric.decisions(2), "a row of the VNI's former life"
 
 
 # -- forwarding
@@ -94,12 +94,12 @@ def test_a_removed_vni_is_gone_with_its_rows() -> None:
         (STRANGER, "unknown_unicast"),
     ],
 )
-def test_what_has_no_row_is_flooded_in_exactly_one_packet(destination: str, why: str) -> None:
+def test_a_frame_without_a_row_is_flooded_in_exactly_one_packet(destination: str, why: str) -> None:
     fabric = Fabric(3).carry()
     fabric.exchange(1, plain(A, destination))
     assert [packet.destination for packet in fabric.wire] == [GROUP]
     assert [each.vtep for each in fabric.handed] == [2, 3]
-    assert fabric.told(1)[-1] == f"flooded {why}"
+    assert fabric.decisions(1)[-1] == f"flooded {why}"
 
 
 def test_a_frame_arrives_as_it_was_sent() -> None:
@@ -110,7 +110,7 @@ def test_a_frame_arrives_as_it_was_sent() -> None:
         assert fabric.handed[-1].frame == frame
 
 
-def test_an_unknown_destination_at_the_receiver_is_handed_over_and_goes_no_further() -> None:
+def test_a_received_frame_with_unknown_destination_is_delivered_and_not_forwarded() -> None:
     fabric = Fabric(3).carry()
     fabric.exchange(2, plain(B))
     fabric.exchange(1, plain(A, STRANGER))
@@ -118,8 +118,8 @@ def test_an_unknown_destination_at_the_receiver_is_handed_over_and_goes_no_furth
     assert len(fabric.wire) == 2
 
 
-def test_from_one_tunnel_nothing_goes_into_another() -> None:
-    """Even where the receiver has a row that points to a third VTEP."""
+def test_a_frame_from_a_tunnel_is_never_sent_into_a_tunnel() -> None:
+    """Even if the receiver has a row that points to a third VTEP."""
     fabric = Fabric(3).carry()
     fabric.exchange(3, plain(C))
     stray = b"\x08\0\0\0\0\0\x0a\0" + plain(A, C)
@@ -129,7 +129,7 @@ def test_from_one_tunnel_nothing_goes_into_another() -> None:
     assert len(fabric.wire) == 1
 
 
-def test_counters_tell_ways_kinds_and_inner_bytes() -> None:
+def test_counters_have_directions_kinds_and_inner_bytes() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, frames.arp_request())
     fabric.exchange(2, frames.arp_reply())
@@ -146,7 +146,7 @@ def test_counters_tell_ways_kinds_and_inner_bytes() -> None:
     }
 
 
-def test_the_options_are_seen_on_the_wire() -> None:
+def test_options_take_effect_on_the_wire() -> None:
     fabric = Fabric(2, port=8472, ttl=7, udp_checksum=True, source_ports=(100, 100)).carry()
     fabric.exchange(1, frames.echo())
     packet = fabric.wire[0].packet
@@ -163,7 +163,7 @@ def test_no_options_give_the_defaults_of_the_rfc() -> None:
     assert fabric.wire[0].sport >= 49152
 
 
-def test_rows_of_two_remotes_do_not_mix_packet_by_packet() -> None:
+def test_consecutive_packets_of_two_remotes_use_the_right_rows() -> None:
     fabric = Fabric(3).carry(10, "239.1.1.10", 1).carry(20, "239.1.1.20", 2)
     fabric.exchange(2, plain(B), vlan=1)
     fabric.exchange(3, plain(C), vlan=1)
@@ -179,14 +179,14 @@ def test_rows_of_two_remotes_do_not_mix_packet_by_packet() -> None:
 # -- inner tags
 
 
-def test_tags_are_stripped_on_the_way_in() -> None:
+def test_tags_are_stripped_before_encapsulation() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, tagged(frames.echo(), 5, 6))
     assert fabric.wire[0].frame == frames.echo()
     assert shown(fabric, 1) == {"encapsulated flood": (1, len(frames.echo()))}
 
 
-def test_tags_are_carried_where_the_segment_says_so() -> None:
+def test_tags_are_carried_if_the_segment_is_configured_so() -> None:
     fabric = Fabric(2).carry(carry_tags=True)
     fabric.exchange(1, tagged(frames.echo(), 5, 6))
     assert fabric.handed == [Handed(2, VNI, 1, tagged(frames.echo(), 5, 6))]
@@ -195,8 +195,8 @@ def test_tags_are_carried_where_the_segment_says_so() -> None:
 @pytest.mark.parametrize(
     ("carry_tags", "expected"), [(True, tagged(frames.echo(), 7)), (False, frames.echo())]
 )
-def test_the_tag_of_an_access_ports_vm(carry_tags: bool, expected: bytes) -> None:
-    """The driver hands the tag over beside the frame; on an access port it is the VM's own."""
+def test_a_tag_at_an_access_port_is_the_vms_own(carry_tags: bool, expected: bytes) -> None:
+    """The port driver passes the tag beside the frame; on an access port it is the VM's own."""
     fabric = Fabric(2).carry(vlan=None, carry_tags=carry_tags)
     fabric.exchange(1, frames.echo(), vlan=7)
     assert fabric.wire[0].frame == expected
@@ -213,7 +213,7 @@ def test_the_vlan_of_a_trunk_is_never_carried() -> None:
 # -- what an edge reports
 
 
-def test_what_an_edge_lost_is_counted_where_it_belongs() -> None:
+def test_lost_packets_are_counted_for_their_vni_or_as_unassigned() -> None:
     fabric = Fabric(1).carry()
     core = fabric.cores[1]
     core.lost(VNI, DropReason.UNDERLAY_BUSY, 0.0)

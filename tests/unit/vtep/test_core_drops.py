@@ -1,4 +1,4 @@
-"""Every way out without an effect: each reason reached, and no other counter moved."""
+"""Every drop reason of the core is reached, and no other counter changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fabric import TRUNK, VNI, Fabric
+from tests.support.fabric import VNI, Fabric
 from tests.support.frames import A, B, C, mac, plain, tagged, udp
 from vtep import core as core_module
 from vtep import wire as wire_module
@@ -37,7 +37,7 @@ def sized(destination: str, length: int) -> bytes:
     return plain(A, destination, bytes(length - 14))
 
 
-STATIC = "02:00:00:00:00:0d"  # the operator says: behind OTHER
+STATIC = "02:00:00:00:00:0d"  # static row: behind OTHER
 LOCAL = "02:00:00:00:00:0e"  # learned from the port
 LEARNED = "02:00:00:00:00:0f"  # learned from REMOTE
 ANYONE = "ff:ff:ff:ff:ff:ff"
@@ -94,31 +94,31 @@ def all_counters(fabric: Fabric) -> dict[str, int]:
         else:
             flat[path] = value
 
-    walk("None", core.nowhere.as_json())
+    walk("None", core.unassigned_counters.as_json())
     for vni, segment in core.segments.by_vni.items():
         walk(str(vni), segment.counters.as_json())
     return flat
 
 
 @pytest.mark.parametrize(("reason", "vni", "act"), CASES)
-def test_a_drop_is_counted_under_its_reason_and_nothing_else_moves(
+def test_a_drop_is_counted_under_its_reason_and_no_other_counter_changes(
     reason: DropReason, vni: int | None, act: Callable[[Fabric], Any]
 ) -> None:
     fabric = prepared()
     before, told, wire, handed = (
-        all_counters(fabric), len(fabric.told(1)), len(fabric.wire), len(fabric.handed),
+        all_counters(fabric), len(fabric.decisions(1)), len(fabric.wire), len(fabric.handed),
     )  # fmt: skip
     act(fabric)
     after = all_counters(fabric)
     moved = {path: after[path] - before[path] for path in after if after[path] != before[path]}
     assert moved == {f"{vni}/drops/{reason.label}": 1}
-    assert fabric.told(1)[told:][-1] == f"dropped {reason.label}"
+    assert fabric.decisions(1)[told:][-1] == f"dropped {reason.label}"
     assert len(fabric.fates(1)) == 3, "two frames of the preparation, and this"
     assert (len(fabric.wire), len(fabric.handed)) == (wire, handed)
 
 
 def test_every_reason_the_core_knows_is_in_the_table() -> None:
-    """core.py and wire.py name them; those of the edges come in through `lost`."""
+    """core.py and wire.py name them; the drivers' reasons are passed to `lost`."""
     named: set[str] = set()
     for module in (core_module, wire_module):
         source = Path(str(module.__file__)).read_text()
@@ -126,7 +126,7 @@ def test_every_reason_the_core_knows_is_in_the_table() -> None:
     assert named == {reason.name for reason, _, _ in CASES}
 
 
-def test_what_just_fits_the_underlay_is_sent() -> None:
+def test_a_frame_that_just_fits_the_underlay_is_sent() -> None:
     fabric = prepared()
     for destination in (ANYONE, LEARNED):
         fabric.send(1, sized(destination, 1464))
@@ -134,16 +134,16 @@ def test_what_just_fits_the_underlay_is_sent() -> None:
     assert fabric.drops(1) == {}
 
 
-def test_a_drop_of_an_unknown_vni_says_which() -> None:
+def test_a_drop_for_an_unknown_vni_names_it() -> None:
     fabric = prepared()
     fabric.inject(1, REMOTE, HEADER[:4] + b"\0\0\x63\0" + INNER)
     event = fabric.events[-1][1]
     assert (event.vni, event.remote, event.sport, event.frame) == (99, REMOTE, 50_000, INNER)
 
 
-def test_a_drop_of_an_unknown_vlan_says_which() -> None:
+def test_a_drop_for_an_unknown_vlan_names_it() -> None:
     fabric = prepared()
-    fabric.cores[1].frame_from_port(TRUNK, 77, INNER, fabric.now)
+    fabric.send(1, INNER, vlan=77)
     event = fabric.events[-1][1]
     assert (event.vni, event.vlan, event.frame) == (None, 77, INNER)
 

@@ -1,4 +1,4 @@
-"""What the core learns from received frames, and when it forgets (RFC 7348 section 4.1)."""
+"""What the core learns from received frames, and when rows expire (RFC 7348 section 4.1)."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def test_a_vm_that_moves_from_remote_to_remote() -> None:
     fabric.exchange(2, plain(B))
     fabric.exchange(3, plain(B))
     assert fabric.remote(1, B) == HV3
-    assert fabric.told(1)[3:] == ["moved remote_to_remote", "delivered flood"]
+    assert fabric.decisions(1)[3:] == ["moved remote_to_remote", "delivered flood"]
     fabric.exchange(1, plain(A, B))
     assert fabric.wire[-1].destination == HV3
 
 
-def test_a_vm_that_moves_here() -> None:
+def test_a_vm_that_moves_from_a_remote_to_this_vtep() -> None:
     fabric = Fabric(3).carry()
     fabric.exchange(2, plain(B))
     fabric.exchange(1, plain(B))
     assert fabric.remote(1, B) is None
-    assert fabric.told(1)[3:] == ["moved remote_to_local", "flooded broadcast"]
+    assert fabric.decisions(1)[3:] == ["moved remote_to_local", "flooded broadcast"]
     fabric.exchange(3, plain(C, B))
     assert fabric.wire[-1].destination == HV1
 
 
-def test_a_vm_that_moves_away() -> None:
+def test_a_vm_that_moves_from_this_vtep_to_a_remote() -> None:
     fabric = Fabric(3).carry()
     fabric.exchange(1, plain(A))
     fabric.exchange(3, plain(A))
     assert fabric.remote(1, A) == HV3
-    assert fabric.told(1)[3:] == ["moved local_to_remote", "delivered flood"]
+    assert fabric.decisions(1)[3:] == ["moved local_to_remote", "delivered flood"]
     fabric.exchange(1, plain(B, A))
     assert fabric.wire[-1].destination == HV3
 
@@ -63,14 +63,14 @@ def test_the_event_of_a_move_names_the_new_place() -> None:
 @pytest.mark.parametrize(
     "source", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00", "33:33:00:00:00:01"]
 )
-def test_a_source_that_is_no_station_is_forwarded_and_never_learned(source: str) -> None:
+def test_a_frame_with_an_invalid_source_is_forwarded_and_never_learned(source: str) -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, plain(source))
     assert len(fabric.handed) == 1
     assert known(fabric, 1) == known(fabric, 2) == set()
 
 
-def test_an_echo_of_ones_own_flood_is_dropped_and_moves_nothing() -> None:
+def test_a_looped_back_flood_is_dropped_and_moves_no_row() -> None:
     fabric = Fabric(2, echo=True).carry()
     fabric.exchange(1, plain(A))
     assert [each.vtep for each in fabric.handed] == [2]
@@ -78,7 +78,7 @@ def test_an_echo_of_ones_own_flood_is_dropped_and_moves_nothing() -> None:
     assert fabric.remote(1, A) is None
 
 
-def test_nothing_dropped_is_learned() -> None:
+def test_nothing_is_learned_from_dropped_packets() -> None:
     fabric = Fabric(2, strict=True).carry()
     vxlan = b"\x08\0\0\0\0\0\x0a"
     for sender, header, frame in (
@@ -103,7 +103,7 @@ def test_above_the_limit_frames_are_forwarded_not_learned_and_counted() -> None:
         assert fabric.drops(vtep) == {}
 
 
-def test_the_limit_is_each_vnis_own() -> None:
+def test_each_vni_has_its_own_limit() -> None:
     fabric = Fabric(2, limit=1).carry(10, "239.1.1.10", 1).carry(20, "239.1.1.20", 2)
     fabric.exchange(1, plain(A), vlan=1)
     fabric.exchange(1, plain(B), vlan=2)
@@ -113,28 +113,28 @@ def test_the_limit_is_each_vnis_own() -> None:
 # -- static rows
 
 
-def test_a_static_row_wins_over_the_wire_and_over_local_frames() -> None:
+def test_a_static_row_overrides_frames_from_remotes_and_from_the_port() -> None:
     fabric = Fabric(3).carry()
     fabric.cores[1].set_static(VNI, mac(C), HV3, fabric.now)
     fabric.exchange(2, plain(C))
     fabric.send(1, plain(C))
     assert fabric.drops(1) == {(VNI, DropReason.STATIC_CONFLICT): 2}
-    assert fabric.told(1)[1:] == ["dropped static_conflict"] * 2
+    assert fabric.decisions(1)[1:] == ["dropped static_conflict"] * 2
     assert fabric.remote(1, C) == HV3
     fabric.exchange(1, plain(A, C))
-    assert (fabric.wire[-1].destination, fabric.told(1)[-1]) == (HV3, "sent static")
+    assert (fabric.wire[-1].destination, fabric.decisions(1)[-1]) == (HV3, "sent static")
 
 
-def test_frames_from_where_a_static_row_says_are_welcome() -> None:
+def test_frames_that_agree_with_a_static_row_are_accepted() -> None:
     fabric = Fabric(3).carry()
     fabric.cores[1].set_static(VNI, mac(C), HV3, fabric.now)
     fabric.exchange(3, plain(C))
-    assert fabric.told(1)[1:] == ["delivered flood"]
+    assert fabric.decisions(1)[1:] == ["delivered flood"]
     fabric.advance(10_000)
     assert fabric.remote(1, C) == HV3
 
 
-def test_a_static_row_of_no_vni_is_an_error() -> None:
+def test_a_static_row_of_an_unknown_vni_is_an_error() -> None:
     with pytest.raises(KeyError):
         Fabric(1).carry().cores[1].set_static(99, mac(C), HV3, 0.0)
 
@@ -149,26 +149,26 @@ def test_rows_age_300_seconds_after_the_last_frame_received() -> None:
     assert fabric.remote(1, A) is None and fabric.remote(2, A) == HV1
     fabric.advance(2)
     assert fabric.row(1, A) is None and fabric.row(2, A) is None
-    assert fabric.told(2)[-1] == "aged idle"
+    assert fabric.decisions(2)[-1] == "aged idle"
 
 
-def test_sending_to_a_vm_does_not_keep_its_row() -> None:
+def test_sending_to_a_vm_does_not_refresh_its_row() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(2, plain(B))
     for _ in range(30):
         fabric.advance(10)
         fabric.exchange(1, plain(A, B))
     assert fabric.row(1, B) is None
-    assert fabric.told(1)[-1] == "flooded unknown_unicast"
+    assert fabric.decisions(1)[-1] == "flooded unknown_unicast"
 
 
-def test_hearing_from_a_vm_keeps_its_row() -> None:
+def test_receiving_from_a_vm_refreshes_its_row() -> None:
     fabric = Fabric(2).carry()
     for _ in range(30):
         fabric.exchange(2, plain(B))
         fabric.advance(290)
     assert fabric.remote(1, B) == HV2
-    assert "aged idle" not in fabric.told(1)
+    assert "aged idle" not in fabric.decisions(1)
 
 
 @pytest.mark.parametrize("born", [0.0, 0.3, 0.999])
@@ -182,7 +182,7 @@ def test_a_lifetime_of_10_seconds_ends_within_11(born: float) -> None:
     assert fabric.row(2, A) is None
 
 
-def test_a_core_without_rows_wants_no_waking() -> None:
+def test_a_core_without_rows_has_no_deadline() -> None:
     fabric = Fabric(1).carry()
     core = fabric.cores[1]
     assert core.next_deadline() is None
@@ -201,11 +201,17 @@ def test_flush_by_vni_and_mac() -> None:
         for source in (A, B):
             fabric.exchange(1, plain(source), vlan=vlan)
     core = fabric.cores[2]
-    assert core.flush(10, mac(A), fabric.now) == 1
-    assert core.flush(None, mac(A), fabric.now) == 1
-    assert core.flush(20, None, fabric.now) == 1
-    assert core.flush(None, None, fabric.now) == 1
-    assert core.flush(None, None, fabric.now) == 0
-    assert fabric.told(2)[-4:] == ["flushed operator"] * 4
+
+    def flushed(vni: int | None, station: bytes | None) -> int:
+        removed, events = core.flush(vni, station, fabric.now)
+        fabric.reporters[2].report(events)
+        return removed
+
+    assert flushed(10, mac(A)) == 1
+    assert flushed(None, mac(A)) == 1
+    assert flushed(20, None) == 1
+    assert flushed(None, None) == 1
+    assert flushed(None, None) == 0
+    assert fabric.decisions(2)[-4:] == ["flushed operator"] * 4
     with pytest.raises(KeyError):
         core.flush(99, None, fabric.now)

@@ -1,4 +1,4 @@
-"""`python -m vtep.ctl`: what it asks for, what it prints, and how it ends."""
+"""`python -m vtep.ctl`: its requests, its output and its exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 
 class Agent:
-    """Answers one connection as it is told to, and keeps what it was asked."""
+    """Sends given answers on one connection, and records the requests."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,7 +83,7 @@ def run(agent: Agent, words: str) -> int:
         ("stop", {"do": "stop"}),
     ],
 )  # fmt: skip
-def test_words_become_a_request(agent: Agent, words: str, request_: Any) -> None:
+def test_arguments_become_a_request(agent: Agent, words: str, request_: Any) -> None:
     assert run(agent, words) == 0
     assert agent.asked == [request_]
 
@@ -94,16 +94,16 @@ def test_the_result_is_printed_as_json(agent: Agent, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out) == [{"vni": 10}]
 
 
-def test_a_refusal_is_said_and_ends_with_1(
+def test_a_refusal_is_printed_with_status_1(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent.answers = [{"ok": False, "error": "vni = 11: this VTEP does not carry it"}]
+    agent.answers = [{"ok": False, "error": "vni = 11: this VTEP has no such VNI"}]
     assert run(agent, "fdb --vni 11") == 1
     said = capsys.readouterr()
-    assert said.err == "vtep.ctl: vni = 11: this VTEP does not carry it\n" and said.out == ""
+    assert said.err == "vtep.ctl: vni = 11: this VTEP has no such VNI\n" and said.out == ""
 
 
-def test_events_are_printed_as_they_come(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_printed_on_arrival(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answers = [{"ok": True, "result": {}}, {"decision": "learned"}, {"decision": "aged"}]
     assert run(agent, "events --initial") == 0
     assert agent.asked == [{"do": "events", "initial": True}]
@@ -111,24 +111,22 @@ def test_events_are_printed_as_they_come(agent: Agent, capsys: pytest.CaptureFix
     assert told == ["learned", "aged"]
 
 
-def test_where_no_agent_listens_it_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_agent_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none.sock"
     assert ctl.main(["--socket", str(missing), "ready"]) == 1
     assert f"{missing}: No such file or directory; is the agent running?" in capsys.readouterr().err
 
 
-def test_without_a_socket_it_is_a_usage_error(
+def test_a_missing_socket_option_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("VXLAB_VTEP_SOCKET", raising=False)
     assert ctl.main(["ready"]) == 2
-    assert "--socket PATH or $VXLAB_VTEP_SOCKET is wanted" in capsys.readouterr().err
+    assert "--socket PATH or $VXLAB_VTEP_SOCKET is required" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["", "vni", "vni add ten 239.1.1.10", "fdb --vni x", "fly"])
-def test_words_it_does_not_know_end_with_2(words: str) -> None:
+def test_unknown_arguments_are_a_usage_error(words: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        ctl.main(["--socket", "/nowhere", *words.split()])
+        ctl.main(["--socket", "/unassigned_counters", *words.split()])
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Names of drops and the shape of counters."""
+"""The names of drop reasons and the shape of counters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vtep.drops import FLOOD, UNICAST, Counters, DropReason, count
 
 
 def test_the_numbers_of_reasons_do_not_change() -> None:
-    """A kernel data path counts under the same ones; new reasons go to the end."""
+    """Numbers are stable; new reasons are added at the end."""
     assert [reason.label for reason in DropReason] == [
         "runt_frame",
         "unknown_vlan",
@@ -42,7 +42,7 @@ def test_fresh_counters_name_every_reason_with_zero() -> None:
     assert shown["drops"] == {reason.label: 0 for reason in DropReason}
 
 
-def test_packets_and_bytes_are_counted_by_way_and_kind() -> None:
+def test_packets_and_bytes_are_counted_by_direction_and_kind() -> None:
     counters = Counters()
     count(counters.encapsulated, UNICAST, 60)
     count(counters.encapsulated, UNICAST, 40)

@@ -1,6 +1,8 @@
-"""Traffic class through a tunnel: every cell of RFC 6040, checksums right, other frames alone."""
+"""Traffic class through a tunnel: every cell of RFC 6040, checksums, and frames without IP."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from scapy.layers.l2 import Ether
 from tests.support.frames import arp_request, tagged
 from vtep import ecn
 
-# (inner, outer) -> what goes on, or None for a drop; 0 Not-ECT, 2 ECT(0), 1 ECT(1), 3 CE
+# (inner, outer) -> delivered field, or None for a drop; 0 Not-ECT, 2 ECT(0), 1 ECT(1), 3 CE
 DECAPSULATION = {
     (0, 0): 0, (0, 2): 0, (0, 1): 0, (0, 3): None,
     (2, 0): 2, (2, 2): 2, (2, 1): 1, (2, 3): 3,
@@ -33,7 +35,9 @@ def ipv6(octet: int) -> bytes:
 
 @pytest.mark.parametrize("family", [ipv4, ipv6])
 @pytest.mark.parametrize(("cell", "after"), DECAPSULATION.items())
-def test_each_cell_of_the_table_is_kept(family, cell: tuple[int, int], after: int | None) -> None:
+def test_each_cell_of_the_decapsulation_table(
+    family: Callable[[int], bytes], cell: tuple[int, int], after: int | None
+) -> None:
     inner, outer = cell
     dscp = 0b101110 << 2
     found = ecn.decapsulated(family(dscp | inner), 0xFC | outer)
@@ -42,7 +46,7 @@ def test_each_cell_of_the_table_is_kept(family, cell: tuple[int, int], after: in
 
 @pytest.mark.parametrize("family", [ipv4, ipv6])
 @given(octet=st.integers(0, 255))
-def test_the_octet_is_read_back(family, octet: int) -> None:
+def test_the_traffic_class_is_read(family: Callable[[int], bytes], octet: int) -> None:
     assert ecn.traffic_class(family(octet)) == octet
     assert ecn.hop_limit(family(octet)) == 9
     assert ecn.traffic_class(tagged(family(octet), 5)) == octet
@@ -55,7 +59,7 @@ def test_the_outer_octet_copies_the_mark_and_fixes_or_inherits_the_class(octet: 
     assert ecn.outer_class(octet, None) == octet
 
 
-def test_frames_without_ip_are_left_alone() -> None:
+def test_frames_without_ip_are_not_changed() -> None:
     assert ecn.outer_class(ecn.traffic_class(arp_request()), None) == 0
     assert ecn.hop_limit(arp_request()) is None
     assert ecn.decapsulated(arp_request(), 3) == arp_request()

@@ -1,8 +1,8 @@
-"""A million damaged frames and packets to every pure reader at the edges.
+"""A million damaged frames and packets for every parser outside the core.
 
-`test_million.py` feeds the core; here are the files that see bytes before and after it. No bytes
-raise, and what comes out keeps the promise of its file, judged without that file's own arithmetic.
-Each check answers whether the bytes were fit to be read, so that it cannot pass by refusing all.
+`test_million.py` does the same for the core. No bytes raise an exception, and each result is
+checked without using the code under test. A check returns whether the bytes were accepted, so that
+a parser that refuses everything fails.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from tests.support.frames import (
     udp6,
 )
 from tests.support.mutation import Memory, mutated
-from vtep import ecn, ethernet, neighbours, offload, toobig
-from vtep.coalesce import Run, joined, may_begin
+from vtep import arp_suppression, ecn, ethernet, toobig, vnet_hdr
 from vtep.drops import DropReason
 from vtep.fastpath import outer
-from vtep.offload import Offload
-from vtep.superpacket import datagrams
+from vtep.tcp_merge import TcpRun, may_begin, merge
+from vtep.udp_gso import split_datagrams
+from vtep.vnet_hdr import VnetHeader
 
 MTU, LIMIT, LONGEST = 1500, 50, 65_535
 LARGE = bytes(range(256)) * 16
@@ -66,7 +66,7 @@ MARKED = [
     for ip in (IP(src="10.0.0.1", dst="10.0.0.2", tos=octet), IPv6(src=A_IP6, dst=B_IP6, tc=octet))
 ]
 GROUPS = {"239.1.1.10", "ff05::a"}
-KINDS = (0, offload.TCPV4, offload.TCPV6, 5, 0x81, 0x84, 3, 255)
+KINDS = (0, vnet_hdr.TCPV4, vnet_hdr.TCPV6, 5, 0x81, 0x84, 3, 255)
 
 Check = Callable[[random.Random], bool]
 
@@ -108,13 +108,13 @@ def ecn_changes_a_mark_and_no_more(chance: random.Random) -> bool:
     expected = inner if inner is None else inner & 0xFC | ecn_after(inner & 3, octet & 3)
     assert ecn.traffic_class(after) == expected
     if changed and frame[start - 2 : start] == b"\x08\x00":
-        # RFC 1624: what the checksum was wrong by, it still is; and right stays right
+        # RFC 1624: the checksum's error is unchanged; a right checksum stays right
         assert _sum4(frame, start) == _sum4(after, start)
     return bool(changed)
 
 
 def ecn_after(inner: int, outside: int) -> int:
-    """RFC 6040, figure 4: what goes on, where anything does."""
+    """RFC 6040, figure 4: the delivered field, for packets that are not dropped."""
     table = {
         ecn.NOT_ECT: (ecn.NOT_ECT, ecn.NOT_ECT, ecn.NOT_ECT, ecn.NOT_ECT),
         ecn.ECT_1: (ecn.ECT_1, ecn.ECT_1, ecn.ECT_1, ecn.CE),
@@ -125,7 +125,7 @@ def ecn_after(inner: int, outside: int) -> int:
 
 
 def _sum4(frame: bytes, start: int) -> int:
-    return checksum(frame[start : start + 20]) % 0xFFFF
+    return int(checksum(frame[start : start + 20])) % 0xFFFF
 
 
 # -- super-frames and checksums
@@ -137,27 +137,27 @@ def finish_cuts_and_loses_nothing(chance: random.Random) -> bool:
     six = frame[network - 2 : network] == b"\x86\xdd"
     start = network + (40 if six else 20)
     size = chance.choice((1400, 536, 100, 0, chance.randrange(1, 65_536)))
-    kind, offset = offload.TCPV6 if six else offload.TCPV4, 16
+    kind, offset = vnet_hdr.TCPV6 if six else vnet_hdr.TCPV4, 16
     if chance.random() < 0.5:
         start, kind = start + chance.randrange(-4, 24), chance.choice(KINDS)
         offset = chance.choice((16, 6, chance.randrange(65_536)))
-    header = offload.pack(Offload(chance.randrange(2), kind, 54, size, start, offset))
+    header = vnet_hdr.pack(VnetHeader(chance.randrange(2), kind, 54, size, start, offset))
     if chance.random() < 0.2:
-        header = chance.randbytes(offload.LENGTH)
-    left = offload.parse(header)
-    assert offload.pack(left) == header
-    pieces = offload.finish(left, frame)
+        header = chance.randbytes(vnet_hdr.LENGTH)
+    left = vnet_hdr.parse(header)
+    assert vnet_hdr.pack(left) == header
+    pieces = vnet_hdr.finish(left, frame)
     if pieces is not None:
         _claim_whole(left, frame, pieces)
     return pieces is not None and len(pieces) > 1
 
 
-def _claim_whole(left: Offload, frame: bytes, pieces: list[bytes]) -> None:
+def _claim_whole(left: VnetHeader, frame: bytes, pieces: list[bytes]) -> None:
     if not left.gso_type & 0x7F:
         (piece,) = pieces
         at = left.checksum_start + left.checksum_offset
         assert piece[:at] == frame[:at] and piece[at + 2 :] == frame[at + 2 :]
-        assert left.flags & offload.NEEDS_CHECKSUM or piece == frame
+        assert left.flags & vnet_hdr.NEEDS_CHECKSUM or piece == frame
         return
     tcp_kind = left.gso_type & 0x7F != 5
     head = left.checksum_start + ((frame[left.checksum_start + 12] >> 4) * 4 if tcp_kind else 8)
@@ -172,12 +172,12 @@ def unfinished_is_described_truly(chance: random.Random) -> bool:
     if chance.random() < 0.6:
         frame = _undone(frame)
     mtu = chance.choice((MTU, 576, 1280, 68))
-    left = offload.unfinished(frame, mtu)
+    left = vnet_hdr.pending_offloads(frame, mtu)
     if left is None:
         return False
     assert left.checksum_start + left.checksum_offset + 2 <= len(frame)
-    assert offload.parse(offload.pack(left)) == left
-    pieces = offload.finish(left, frame)
+    assert vnet_hdr.parse(vnet_hdr.pack(left)) == left
+    pieces = vnet_hdr.finish(left, frame)
     if pieces is not None:
         _claim_whole(left, frame, pieces)
         if left.gso_type:
@@ -187,7 +187,7 @@ def unfinished_is_described_truly(chance: random.Random) -> bool:
 
 
 def _undone(frame: bytes) -> bytes:
-    """The frame as a sender leaves it to its card, if it has a TCP header where they are."""
+    """The frame with a partial checksum, if it is TCP without extension headers."""
     start = ethernet.network_offset(frame)
     six = frame[start - 2 : start] == b"\x86\xdd"
     transport, addresses = start + (40 if six else 20), (8, 40) if six else (12, 20)
@@ -199,8 +199,8 @@ def _undone(frame: bytes) -> bytes:
     return frame[: transport + 16] + partial + frame[transport + 18 :]
 
 
-def joined_is_cut_into_the_same_frames(chance: random.Random) -> bool:
-    run, taken, together = Run(), list[bytes](), 0
+def merged_frames_are_segmented_into_the_same_frames(chance: random.Random) -> bool:
+    run, taken, together = TcpRun(), list[bytes](), 0
     for frame in _stream(chance):
         assert may_begin(frame) in (True, False)
         if not run.take(frame):
@@ -217,8 +217,8 @@ def joined_is_cut_into_the_same_frames(chance: random.Random) -> bool:
 def _segments(ipv6: bool, size: int, length: int, number: int, flags: str) -> list[bytes]:
     make = tcp6 if ipv6 else tcp
     whole = make(payload=LARGE[:length], seq=number, flags=flags)
-    at, kind = (54, offload.TCPV6) if ipv6 else (34, offload.TCPV4)
-    pieces = offload.finish(Offload(1, kind, at + 20, size, at, 16), whole)
+    at, kind = (54, vnet_hdr.TCPV6) if ipv6 else (34, vnet_hdr.TCPV4)
+    pieces = vnet_hdr.finish(VnetHeader(1, kind, at + 20, size, at, 16), whole)
     assert pieces is not None
     return pieces
 
@@ -236,11 +236,11 @@ def _stream(chance: random.Random) -> list[bytes]:
 
 
 def _claim_same_again(frames: list[bytes]) -> bool:
-    together = joined(frames) if len(frames) > 1 else None
+    together = merge(frames) if len(frames) > 1 else None
     if together is not None:
         left, whole = together
         assert len(whole) <= LONGEST + ethernet.HEADER_LENGTH
-        assert offload.finish(left, whole) == frames
+        assert vnet_hdr.finish(left, whole) == frames
     return together is not None
 
 
@@ -248,23 +248,23 @@ def _claim_same_again(frames: list[bytes]) -> bool:
 
 
 class _Segment:
-    """Neighbours of one segment, ever more of which are heard of."""
+    """The neighbours of one segment, with ever new senders."""
 
     def __init__(self) -> None:
-        self.neighbours = neighbours.Neighbours(LIMIT)
+        self.neighbours = arp_suppression.NeighbourTable(LIMIT)
 
     def __call__(self, chance: random.Random) -> bool:
         frame = some_frame(chance)
-        if chance.random() < 0.5:  # ever new senders press on the limit
+        if chance.random() < 0.5:  # new senders test the limit
             frame = chance.choice(FRAMES[:2])
             sender, target = (b"\x0a\0\0" + bytes([chance.randrange(128)]) for _ in range(2))
             frame = frame[:28] + sender + frame[32:38] + target
-        self.neighbours.notice(frame)
+        self.neighbours.learn(frame)
         assert len(self.neighbours) <= LIMIT
-        mac = self.neighbours.asked_for(frame)
+        mac = self.neighbours.lookup_target(frame)
         if mac is None:
             return False
-        answer = neighbours.answer(frame, mac)
+        answer = arp_suppression.reply(frame, mac)
         assert answer[:12] == frame[6:12] + mac
         assert len(answer) <= len(frame) + 40
         return True
@@ -308,7 +308,7 @@ def outer_is_read_or_named(chance: random.Random) -> bool:
 def datagrams_lose_nothing(chance: random.Random) -> bool:
     payload = some_frame(chance)
     size = chance.choice((0, -1, len(payload), len(payload) // 2, chance.randrange(1, 2000)))
-    pieces = list(datagrams(memoryview(payload), size))
+    pieces = list(split_datagrams(memoryview(payload), size))
     assert b"".join(pieces) == payload
     assert all(len(piece) == size for piece in pieces[:-1])
     return len(pieces) > 1
@@ -319,7 +319,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "ecn": lambda: ecn_changes_a_mark_and_no_more,
     "finish": lambda: finish_cuts_and_loses_nothing,
     "unfinished": lambda: unfinished_is_described_truly,
-    "joined": lambda: joined_is_cut_into_the_same_frames,
+    "merge": lambda: merged_frames_are_segmented_into_the_same_frames,
     "neighbours": _Segment,
     "too_big": lambda: too_big_answers_the_sender,
     "outer": lambda: outer_is_read_or_named,
@@ -329,13 +329,13 @@ ROUNDS = [
     pytest.param(1500, id="short"),
     pytest.param(1_000_000 // len(CHECKS), marks=pytest.mark.slow),
 ]
-FRAMES_A_CHECK = {"joined": 10}  # about; elsewhere one
+FRAMES_A_CHECK = {"merge": 10}  # about; one in the other checks
 LOOKS = 30
 
 
 @pytest.mark.parametrize("count", ROUNDS)
 @pytest.mark.parametrize("edge", CHECKS)
-def test_no_bytes_raise_and_every_promise_is_kept(edge: str, count: int) -> None:
+def test_no_bytes_raise_and_every_result_is_consistent(edge: str, count: int) -> None:
     chance, check, fit = random.Random(7348), CHECKS[edge](), 0
     count //= FRAMES_A_CHECK.get(edge, 1)
     with Memory() as memory:

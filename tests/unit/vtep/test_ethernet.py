@@ -1,4 +1,4 @@
-"""A look into frames: flow hashes, tags, addresses, summaries."""
+"""Reading frames: flow hashes, tags, addresses, summaries."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from scapy.packet import Raw
 
 from tests.support import frames
 from tests.support.frames import A, B, mac, tagged
+from vtep.constants import FIRST_SOURCE_PORT, LAST_SOURCE_PORT
 from vtep.ethernet import (
     ethertype_of,
     flow_hash,
@@ -26,7 +27,7 @@ from vtep.ethernet import (
     tag,
     without_tags,
 )
-from vtep.wire import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, source_port
+from vtep.wire import source_port
 
 
 def outer_port(frame: bytes) -> int:
@@ -44,7 +45,7 @@ FLOWS = {
 
 
 @pytest.mark.parametrize("kind", FLOWS)
-def test_different_flows_spread_over_ports(kind: str) -> None:
+def test_different_flows_use_different_ports(kind: str) -> None:
     """Ten flows, more than eight ports (RFC 7348 section 5: entropy for ECMP)."""
     assert len({outer_port(FLOWS[kind](number)) for number in range(10)}) > 8
     assert len({outer_port(FLOWS[kind](number)) for number in range(200)}) > 190
@@ -110,7 +111,7 @@ def test_a_hash_is_32_bits_of_any_bytes(data: bytes, ethertype: bytes) -> None:
         assert 0 <= flow_hash(frame) < 1 << 32
 
 
-def test_tags_are_removed_one_and_all() -> None:
+def test_all_tags_are_removed() -> None:
     frame = frames.arp_request()
     assert without_tags(frame) is frame
     assert without_tags(tagged(frame, 5)) == frame
@@ -151,7 +152,7 @@ def test_kinds_of_addresses(address: str, group: bool, learnable: bool) -> None:
 
 
 @given(st.binary(min_size=6, max_size=6))
-def test_a_mac_survives_its_text(address: bytes) -> None:
+def test_a_mac_converted_to_text_and_back_is_unchanged(address: bytes) -> None:
     assert mac_bytes(mac_text(address)) == address
     assert mac_bytes(mac_text(address).upper()) == address
 
@@ -161,7 +162,7 @@ def test_a_mac_survives_its_text(address: bytes) -> None:
     ["", "02:00:00:00:00", "02:00:00:00:00:0a:0b", "020000:00000a::::", "02-00-00-00-00-0a",
      "02:00:00:00:00:0g", " 02:00:00:00:00:0a", "2:0:0:0:0:a", "02 00:00:00:00:00:0a"],
 )  # fmt: skip
-def test_what_is_no_mac_is_refused(text: str) -> None:
+def test_an_invalid_mac_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         mac_bytes(text)
 
@@ -184,11 +185,11 @@ def test_what_is_no_mac_is_refused(text: str) -> None:
         (b"", "ethertype 0x0000"),
     ],
 )
-def test_a_summary_says_what_a_frame_is(frame: bytes, words: str) -> None:
+def test_the_summary_of_a_frame(frame: bytes, words: str) -> None:
     assert summary(frame) == words
 
 
-def test_later_fragments_have_no_ports_to_show() -> None:
+def test_the_summary_of_a_later_fragment_has_no_ports() -> None:
     head = IP(src="10.0.0.1", dst="10.0.0.2", proto=17, frag=100)
     assert summary(bytes(Ether(src=A, dst=B) / head / Raw(b"x" * 40))) == "UDP 10.0.0.1 -> 10.0.0.2"
 
@@ -200,7 +201,7 @@ def test_a_summary_never_raises(data: bytes, ethertype: int) -> None:
 
 
 @pytest.mark.parametrize("make", [frames.arp_request, frames.echo, frames.tcp6, frames.echo6])
-def test_a_frame_cut_short_anywhere_is_still_summed_up_and_hashed(
+def test_a_truncated_frame_still_has_a_summary_and_a_hash(
     make: Callable[..., bytes],
 ) -> None:
     frame = make()

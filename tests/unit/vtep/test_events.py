@@ -1,4 +1,4 @@
-"""Records of decisions: always the same keys, one fate a frame, none made when nobody listens."""
+"""Event records: the same keys always, one fate per frame, none without an observer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vtep import core as core_module
 from vtep.events import Event, frame_as_json
 
 KEYS = ["time_s", "hypervisor", "decision", "why", "vni", "vlan", "mac", "remote", "group",
-        "sport", "frame", "initial"]  # fmt: skip
+        "sport", "failed", "frame", "initial"]  # fmt: skip
 FRAME_KEYS = ["source", "destination", "ethertype", "length", "summary"]
 
 
@@ -31,7 +31,7 @@ def busy_fabric() -> Fabric:
     fabric.inject(3, "192.0.2.99", b"\x08")
     fabric.cores[3].set_static(10, mac(B), "192.0.2.12", fabric.now)
     fabric.exchange(3, frames.plain(destination=B))
-    fabric.cores[1].flush(10, mac(B), fabric.now)
+    fabric.reporters[1].report(fabric.cores[1].flush(10, mac(B), fabric.now)[1])
     fabric.advance(60)
     for vtep in fabric.cores:
         fabric.drop_vni(vtep)
@@ -45,9 +45,9 @@ def test_every_record_has_every_key_and_is_json() -> None:
         assert record["frame"] is None or list(record["frame"]) == FRAME_KEYS
 
 
-def test_the_busy_fabric_makes_all_kinds_of_decisions() -> None:
+def test_the_busy_fabric_makes_every_kind_of_decision() -> None:
     fabric = busy_fabric()
-    assert {word for vtep in fabric.cores for word in fabric.told(vtep)} == {
+    assert {word for vtep in fabric.cores for word in fabric.decisions(vtep)} == {
         "joined vni_added", "left vni_removed", "learned local", "learned remote",
         "moved local_to_remote", "moved remote_to_local", "aged idle", "flushed operator",
         "flooded broadcast", "flooded multicast", "flooded unknown_unicast", "sent known_unicast",
@@ -71,6 +71,7 @@ def test_a_record_in_full() -> None:
         "remote": None,
         "group": "239.1.1.10",
         "sport": fabric.wire[0].sport,
+        "failed": None,
         "frame": {
             "source": "02:00:00:00:00:0a",
             "destination": "ff:ff:ff:ff:ff:ff",
@@ -94,11 +95,11 @@ def test_a_learned_row_in_full() -> None:
     }  # fmt: skip
 
 
-def test_learning_is_told_before_the_fate() -> None:
+def test_learning_is_reported_before_the_fate() -> None:
     fabric = Fabric(2).carry()
     fabric.exchange(1, frames.arp_request())
-    assert fabric.told(1)[1:] == ["learned local", "flooded broadcast"]
-    assert fabric.told(2)[1:] == ["learned remote", "delivered flood"]
+    assert fabric.decisions(1)[1:] == ["learned local", "flooded broadcast"]
+    assert fabric.decisions(2)[1:] == ["learned remote", "delivered flood"]
 
 
 @given(st.binary(max_size=60))
@@ -117,14 +118,14 @@ def test_any_frame_has_a_record(frame: bytes) -> None:
         (12, A, "ff:ff:ff:ff:ff:ff"),
     ],
 )
-def test_addresses_are_shown_as_far_as_the_frame_goes(
+def test_a_short_frame_shows_the_addresses_it_has(
     length: int, source: str | None, destination: str | None
 ) -> None:
     record = frame_as_json(frames.arp_request()[:length])
     assert (record["source"], record["destination"]) == (source, destination)
 
 
-def test_no_event_is_made_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_event_is_made_without_an_observer(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Event:
         raise AssertionError("an event was made")
 
@@ -141,12 +142,12 @@ def test_no_event_is_made_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -
     assert len(fabric.wire) == 3
 
 
-def test_what_holds_already_is_told_to_who_comes_late() -> None:
+def test_the_current_state_as_events() -> None:
     fabric = Fabric(2).carry().carry(20, "239.1.1.20", 2)
     fabric.exchange(1, frames.arp_request())
     fabric.exchange(2, frames.arp_reply())
     told = [(e.decision, e.why, e.vni, e.group, e.mac, e.remote)
-            for e in fabric.cores[1].segments.standing(fabric.now)]  # fmt: skip
+            for e in fabric.cores[1].segments.current_state(fabric.now)]  # fmt: skip
     assert told == [
         ("joined", "vni_added", 10, "239.1.1.10", None, None),
         ("joined", "vni_added", 20, "239.1.1.20", None, None),

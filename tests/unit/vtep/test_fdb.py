@@ -1,4 +1,4 @@
-"""One VNI's table: learning, moving, ageing, limit, static rows; times in seconds, literal."""
+"""The table of one VNI: learning, moving, ageing, limit, static rows. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_local_row_has_a_port_and_no_remote() -> None:
     ("before", "after"),
     [((V1, None), (V2, None)), ((V1, None), (None, PORT)), ((None, PORT), (V1, None))],
 )
-def test_a_mac_moves_and_the_move_renews_it(
+def test_a_move_refreshes_the_row(
     before: tuple[str | None, PortId | None], after: tuple[str | None, PortId | None]
 ) -> None:
     fdb, wheel = table()
@@ -61,7 +61,7 @@ def test_a_mac_moves_and_the_move_renews_it(
 
 @pytest.mark.parametrize("born", [0.0, 0.001, 0.5, 0.999, 1234.25])
 @pytest.mark.parametrize("ageing_s", [1.0, 10.0, 300.0])
-def test_a_row_is_gone_within_a_second_of_its_time_and_not_before(
+def test_a_row_expires_within_a_second_of_its_time_and_not_before(
     born: float, ageing_s: float
 ) -> None:
     fdb, wheel = table(ageing_s)
@@ -74,7 +74,7 @@ def test_a_row_is_gone_within_a_second_of_its_time_and_not_before(
     assert fdb.lookup(MAC_A) is None and wheel.next_due_s() is None
 
 
-def test_received_frames_keep_a_row_alive() -> None:
+def test_received_frames_refresh_a_row() -> None:
     fdb, wheel = table(300.0)
     for second in range(0, 3000, 299):
         assert aged(wheel, float(second)) == []
@@ -83,7 +83,7 @@ def test_received_frames_keep_a_row_alive() -> None:
     assert aged(wheel, 2990.0 + 301) == [MAC_A]
 
 
-def test_looking_a_row_up_renews_nothing() -> None:
+def test_a_lookup_does_not_refresh_a_row() -> None:
     fdb, wheel = table(300.0)
     fdb.learn(MAC_A, V1, None, 0.0)
     for second in range(300):
@@ -92,7 +92,7 @@ def test_looking_a_row_up_renews_nothing() -> None:
     assert aged(wheel, 300.0) == [MAC_A]
 
 
-def test_a_late_call_lets_all_go_that_are_due() -> None:
+def test_a_late_call_removes_all_due_rows() -> None:
     fdb, wheel = table(10.0)
     fdb.learn(MAC_A, V1, None, 0.0)
     fdb.learn(MAC_B, V1, None, 5.0)
@@ -102,7 +102,7 @@ def test_a_late_call_lets_all_go_that_are_due() -> None:
     assert list(fdb.rows) == [MAC_C]
 
 
-def test_a_row_learned_again_lives_its_full_time() -> None:
+def test_a_row_learned_again_has_its_full_ageing_time() -> None:
     fdb, wheel = table(10.0)
     fdb.learn(MAC_A, V1, None, 0.0)
     fdb.flush(None)
@@ -111,7 +111,7 @@ def test_a_row_learned_again_lives_its_full_time() -> None:
     assert aged(wheel, 19.0) == [MAC_A]
 
 
-def test_tables_share_a_wheel_and_nothing_else() -> None:
+def test_tables_share_only_the_timing_wheel() -> None:
     wheel = Wheel(10.0)
     ten, twenty = Fdb(10, wheel, 9), Fdb(20, wheel, 9)
     ten.learn(MAC_A, V1, None, 0.0)
@@ -124,7 +124,7 @@ def test_tables_share_a_wheel_and_nothing_else() -> None:
 # -- static rows
 
 
-def test_a_static_row_stands_against_time_flush_and_other_senders() -> None:
+def test_a_static_row_does_not_age_move_or_get_flushed() -> None:
     fdb, wheel = table()
     fdb.set_static(MAC_A, V1, 0.0)
     assert fdb.learn(MAC_A, V2, None, 1.0) is Outcome.CONFLICT
@@ -136,7 +136,7 @@ def test_a_static_row_stands_against_time_flush_and_other_senders() -> None:
     assert row is not None and (row.remote, row.kind) == (V1, "static")
 
 
-def test_a_static_row_takes_the_place_of_a_learned_one() -> None:
+def test_a_static_row_replaces_a_learned_one() -> None:
     fdb, wheel = table(limit=1)
     fdb.learn(MAC_A, V2, None, 0.0)
     fdb.set_static(MAC_A, V1, 1.0)
@@ -144,7 +144,7 @@ def test_a_static_row_takes_the_place_of_a_learned_one() -> None:
     assert fdb.learn(MAC_B, V2, None, 2.0) is Outcome.LEARNED, "its place is free again"
 
 
-def test_only_a_static_row_can_be_taken_back() -> None:
+def test_only_static_rows_are_removed_by_remove_static() -> None:
     fdb, _ = table()
     fdb.learn(MAC_A, V1, None, 0.0)
     fdb.set_static(MAC_B, V1, 0.0)
@@ -157,7 +157,7 @@ def test_only_a_static_row_can_be_taken_back() -> None:
 # -- limit
 
 
-def test_above_the_limit_nothing_is_learned_and_nothing_pushed_out() -> None:
+def test_above_the_limit_nothing_is_learned_and_nothing_evicted() -> None:
     fdb, wheel = table(10.0, limit=2)
     fdb.learn(MAC_A, V1, None, 0.0)
     fdb.learn(MAC_B, V1, None, 5.0)
@@ -190,7 +190,7 @@ def test_flush_of_all_and_of_one() -> None:
     assert fdb.rows == {}
 
 
-def test_the_wheel_does_not_grow_when_rows_come_and_go() -> None:
+def test_the_wheel_does_not_grow_when_rows_are_added_and_removed() -> None:
     fdb, wheel = table(300.0)
     for round_ in range(20_000):
         fdb.learn(MAC_A, V1, None, round_ / 1000)
@@ -202,7 +202,7 @@ def test_the_wheel_does_not_grow_when_rows_come_and_go() -> None:
     assert sum(slot.entries() for slot in slots.values()) < 1100
 
 
-def test_the_wheel_lets_go_of_a_cleared_table() -> None:
+def test_the_wheel_releases_a_cleared_table() -> None:
     fdb, wheel = table()
     fdb.learn(MAC_A, V1, None, 0.0)
     fdb.set_static(MAC_B, V1, 0.0)
@@ -215,7 +215,7 @@ def test_the_wheel_lets_go_of_a_cleared_table() -> None:
 
 
 class AgainstADict(RuleBasedStateMachine):
-    """A table, and beside it a dict of (remote, static, seen); both must always say the same."""
+    """A table and a dict of (remote, static, seen), which must always be equal."""
 
     AGEING_S, LIMIT = 3.0, 3
     macs = Bundle("macs")

@@ -1,4 +1,4 @@
-"""From a file to an agent: each way to fail has its exit status and one line that says why."""
+"""Starting an agent: each failure has its exit status and one line with the cause."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def test_a_missing_file_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"\xff\xfe", "no TOML: byte 0 is not UTF-8"),
-        (b"name = ", "no TOML: "),
-        (GOOD.replace("vni = 10", "vni = -1").encode(), "segment.vni = -1: allowed is"),
-        (GOOD.replace("hv1", "hv1", 1).encode() + b"[datapath]\n", "datapath = {}: allowed is"),
+        (b"\xff\xfe", "invalid TOML: byte 0 is not UTF-8"),
+        (b"name = ", "invalid TOML: "),
+        (GOOD.replace("vni = 10", "vni = -1").encode(), "segment.vni = -1: must be"),
+        (GOOD.replace("hv1", "hv1", 1).encode() + b"[datapath]\n", "datapath = {}: must be"),
     ],
 )
 def test_a_broken_file_ends_with_2(
@@ -52,7 +52,7 @@ def test_a_broken_file_ends_with_2(
     assert said in last_line(capsys)
 
 
-def test_what_the_machine_forbids_ends_with_1(
+def test_a_machine_that_prevents_the_start_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "agent.toml"
@@ -72,13 +72,13 @@ def test_what_the_machine_forbids_ends_with_1(
         '{"do": "spawn", "config": "/x", "netns": "/x"}',
     ],
 )
-def test_the_fork_server_refuses_what_is_no_request(
+def test_the_fork_server_refuses_invalid_requests(
     monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.setattr(forkserver, "spawn", lambda request: pytest.fail("forked"))
     answer = forkserver._answer(line)
     assert answer["ok"] is False
-    assert answer["error"].endswith("allowed is spawn with config, netns and log")
+    assert answer["error"].endswith("the request must be spawn with config, netns and log")
 
 
 def test_the_fork_server_answers_with_the_agents_pid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,11 +88,11 @@ def test_the_fork_server_answers_with_the_agents_pid(monkeypatch: pytest.MonkeyP
     assert answer == {"ok": True, "result": {"pid": 77}}
 
 
-def test_the_agent_before_it_has_ended_when_another_begins() -> None:
+def test_the_fork_server_waits_until_an_earlier_agent_has_ended() -> None:
     before = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     before.kill()
     forkserver.await_end(before.pid)
     assert os.waitid(os.P_PID, before.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     before.communicate()
-    forkserver.await_end(before.pid)  # gone, and nobody to wait for
+    forkserver.await_end(before.pid)  # already gone: returns at once
     forkserver.await_end(None)

@@ -6,14 +6,14 @@ import pytest
 
 from vtep.effects import PortId
 from vtep.fdb import Fdb, Wheel
-from vtep.segments import Carried, Segment, Segments, SegmentTaken
+from vtep.segments import Segment, Segments, SegmentSpec, SegmentTaken
 
 G1, G2 = "239.1.1.1", "239.1.1.2"
 TRUNK, ACCESS = PortId(0), PortId(1)
 
 
 def segment(vni: int, vlan: int | None, port: PortId = TRUNK, group: str = G1) -> Segment:
-    return Segment(Carried(vni, port, vlan, group), Fdb(vni, Wheel(300.0), 10))
+    return Segment(SegmentSpec(vni, port, vlan, group), Fdb(vni, Wheel(300.0), 10))
 
 
 def segments(*each: Segment) -> Segments:
@@ -28,7 +28,7 @@ def vni_of(where: Segments, port: PortId, vlan: int | None) -> int | None:
     return None if found is None else found.vni
 
 
-def test_a_vlan_of_a_port_leads_to_its_segment() -> None:
+def test_a_segment_is_found_by_port_and_vlan() -> None:
     where = segments(segment(10, 1), segment(20, 2), segment(30, 1, PortId(2)))
     assert vni_of(where, TRUNK, 1) == 10
     assert vni_of(where, TRUNK, 2) == 20
@@ -36,11 +36,11 @@ def test_a_vlan_of_a_port_leads_to_its_segment() -> None:
 
 
 @pytest.mark.parametrize(("port", "vlan"), [(TRUNK, 3), (TRUNK, None), (ACCESS, 1)])
-def test_what_nobody_carries_leads_nowhere(port: PortId, vlan: int | None) -> None:
+def test_an_unknown_vlan_has_no_segment(port: PortId, vlan: int | None) -> None:
     assert vni_of(segments(segment(10, 1)), port, vlan) is None
 
 
-def test_untagged_frames_have_a_segment_of_their_own_on_a_trunk() -> None:
+def test_untagged_frames_of_a_trunk_have_their_own_segment() -> None:
     where = segments(segment(10, 1), segment(20, None))
     assert vni_of(where, TRUNK, None) == 20
     assert vni_of(where, TRUNK, 1) == 10
@@ -52,7 +52,7 @@ def test_on_an_access_port_a_tag_is_the_vms_own() -> None:
     assert vni_of(where, ACCESS, None) == vni_of(where, ACCESS, 7) == 10
 
 
-def test_a_port_is_an_access_port_again_when_its_last_vlan_goes() -> None:
+def test_a_port_is_an_access_port_again_after_its_last_vlan_is_removed() -> None:
     where = segments(segment(10, None), segment(20, 1))
     assert vni_of(where, TRUNK, 7) is None
     where.remove(20)
@@ -62,11 +62,11 @@ def test_a_port_is_an_access_port_again_when_its_last_vlan_goes() -> None:
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        (segment(10, 2), "vni 10: there already"),
-        (segment(20, 1), "vlan 1: carries vni 10 already"),
+        (segment(10, 2), "vni 10: already exists"),
+        (segment(20, 1), "vlan 1: already used by vni 10"),
     ],
 )
-def test_a_clash_is_named_and_changes_nothing(second: Segment, words: str) -> None:
+def test_a_conflict_is_reported_and_changes_nothing(second: Segment, words: str) -> None:
     where = segments(segment(10, 1))
     with pytest.raises(SegmentTaken) as refused:
         where.add(second)
@@ -75,7 +75,7 @@ def test_a_clash_is_named_and_changes_nothing(second: Segment, words: str) -> No
     assert where.remove(10)[1], "the group has one member still"
 
 
-def test_only_the_first_and_last_of_a_group_count() -> None:
+def test_only_the_first_and_the_last_segment_of_a_group_are_reported() -> None:
     where = Segments()
     assert where.add(segment(10, 1)) is True
     assert where.add(segment(20, 2)) is False
@@ -87,7 +87,7 @@ def test_only_the_first_and_last_of_a_group_count() -> None:
     assert where.add(segment(10, 1)) is True
 
 
-def test_removing_what_is_not_there_is_an_error() -> None:
+def test_removing_an_unknown_vni_is_an_error() -> None:
     with pytest.raises(KeyError):
         Segments().remove(10)
 

@@ -1,4 +1,4 @@
-"""The answer to what does not fit: to its sender, well formed, and never about an error."""
+"""ICMP messages about packets that are too big: well-formed, and never about an ICMP error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_ipv6_gets_packet_too_big() -> None:
     assert bytes(remade) == bytes(answer)
 
 
-def test_a_tagged_sender_is_answered_with_its_tag() -> None:
+def test_the_message_has_the_tags_of_the_frame() -> None:
     answer = too_big(tagged(bytes(BIG4), 7), 1446)
     assert answer is not None
     assert answer[12:16] == bytes.fromhex("81000007")
@@ -61,11 +61,11 @@ def error4(kind: int) -> bytes:
         bytes(MACS / IPv6() / ICMPv6PacketTooBig() / bytes(1500)),
     ],
 )
-def test_some_are_not_answered(frame: bytes) -> None:
+def test_frames_for_which_no_message_is_permitted(frame: bytes) -> None:
     assert too_big(frame, 1450) is None
 
 
-def test_an_echo_request_is_answered() -> None:
+def test_an_echo_request_causes_a_message() -> None:
     assert too_big(error4(8), 1450) is not None
 
 

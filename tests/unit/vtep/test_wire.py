@@ -1,4 +1,4 @@
-"""The wire format, with Scapy as the second opinion on every byte."""
+"""The wire format, compared with Scapy byte by byte."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
+from vtep.constants import FIRST_SOURCE_PORT, LAST_SOURCE_PORT, LAST_VNI, VXLAN_PORT
 from vtep.drops import DropReason
 from vtep.wire import (
-    FIRST_SOURCE_PORT,
-    LAST_SOURCE_PORT,
-    LAST_VNI,
     OUTER_LENGTH,
-    PORT,
     check_header,
     encapsulate,
     ones_sum,
@@ -29,45 +26,47 @@ RESERVED = [bit for bit in range(64) if bit != 4 and not 32 <= bit < 56]  # bit 
 
 
 def packet_by_scapy(vni: int, frame: bytes, checksum: bool) -> bytes:
-    """What the outer packet must be, but for the IPv4 checksum, which is the kernel's."""
+    """The expected outer packet; its IPv4 checksum is left to the kernel."""
     ip = IP(src=SOURCE, dst=GROUP, ttl=9, flags="DF", id=0, chksum=0)
-    udp = UDP(sport=50_000, dport=PORT, chksum=None if checksum else 0)
+    udp = UDP(sport=50_000, dport=VXLAN_PORT, chksum=None if checksum else 0)
     return bytes(ip / udp / VXLAN(flags=0x08, vni=vni) / Raw(frame))
 
 
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("vni", [0, 1, 10, 0x123456, LAST_VNI])
 @pytest.mark.parametrize("length", [14, 60, 61, 1514, 9014])
-def test_a_packet_is_what_scapy_makes_of_it(vni: int, length: int, checksum: bool) -> None:
+def test_a_packet_equals_the_one_built_by_scapy(vni: int, length: int, checksum: bool) -> None:
     frame = bytes(number % 251 for number in range(length))
-    made = encapsulate(outer_header(SOURCE, GROUP, vni, 9, PORT), frame, 50_000, checksum)
+    made = encapsulate(outer_header(SOURCE, GROUP, vni, 9, VXLAN_PORT), frame, 50_000, checksum)
     assert bytes(made).hex() == packet_by_scapy(vni, frame, checksum).hex()
 
 
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("length", [14, 61, 1514])
-def test_a_packet_over_ipv6_is_what_scapy_makes_of_it(length: int, checksum: bool) -> None:
-    """Zero, too, where the operator has said so (RFC 6935)."""
+def test_a_packet_over_ipv6_equals_the_one_built_by_scapy(length: int, checksum: bool) -> None:
+    """The checksum may also be zero, if configured (RFC 6935)."""
     frame = bytes(number % 251 for number in range(length))
-    made = encapsulate(outer_header("2001:db8::1", "ff05::a", 10, 9, PORT), frame, 50_000, checksum)
-    udp = UDP(sport=50_000, dport=PORT, chksum=None if checksum else 0)
+    made = encapsulate(
+        outer_header("2001:db8::1", "ff05::a", 10, 9, VXLAN_PORT), frame, 50_000, checksum
+    )
+    udp = UDP(sport=50_000, dport=VXLAN_PORT, chksum=None if checksum else 0)
     ip = IPv6(src="2001:db8::1", dst="ff05::a", hlim=9)
     assert bytes(made).hex() == bytes(ip / udp / VXLAN(flags=0x08, vni=10) / Raw(frame)).hex()
 
 
 def test_vxlan_header_byte_for_byte() -> None:
-    header = outer_header(SOURCE, GROUP, 0xABCDEF, 64, PORT)
+    header = outer_header(SOURCE, GROUP, 0xABCDEF, 64, VXLAN_PORT)
     assert len(header) == OUTER_LENGTH
     assert header[28:] == bytes.fromhex("08000000 abcdef00")
 
 
-def test_the_destination_port_is_the_operators() -> None:
+def test_the_destination_port_is_the_configured_one() -> None:
     header = outer_header(SOURCE, GROUP, 10, 64, 8472)
     assert header[22:24] == (8472).to_bytes(2, "big")
 
 
-def test_a_header_serves_many_packets() -> None:
-    header = outer_header(SOURCE, GROUP, 10, 64, PORT)
+def test_a_header_is_used_for_many_packets() -> None:
+    header = outer_header(SOURCE, GROUP, 10, 64, VXLAN_PORT)
     first = encapsulate(header, b"a" * 60, 50_000, True)
     encapsulate(header, b"b" * 99, 60_000, True)
     assert encapsulate(header, b"a" * 60, 50_000, True) == first
@@ -75,7 +74,7 @@ def test_a_header_serves_many_packets() -> None:
 
 @given(st.binary(min_size=14, max_size=200))
 def test_udp_checksum_is_never_zero_and_always_right(frame: bytes) -> None:
-    made = encapsulate(outer_header(SOURCE, GROUP, 10, 9, PORT), frame, 50_000, True)
+    made = encapsulate(outer_header(SOURCE, GROUP, 10, 9, VXLAN_PORT), frame, 50_000, True)
     stated = int.from_bytes(made[26:28], "big")
     assert stated
     pseudo = bytes(made[12:20]) + b"\0\x11" + bytes(made[24:26])
@@ -84,10 +83,10 @@ def test_udp_checksum_is_never_zero_and_always_right(frame: bytes) -> None:
     )
 
 
-def test_a_checksum_that_comes_to_zero_is_sent_as_all_ones() -> None:
-    header = outer_header(SOURCE, GROUP, 10, 9, PORT)
+def test_a_checksum_of_zero_is_sent_as_all_ones() -> None:
+    header = outer_header(SOURCE, GROUP, 10, 9, VXLAN_PORT)
     plain = encapsulate(header, bytes(16), 50_000, True)
-    frame = bytes(14) + plain[26:28]  # what is missing to a sum of all ones
+    frame = bytes(14) + plain[26:28]  # completes the sum to all ones
     assert encapsulate(header, frame, 50_000, True)[26:28] == b"\xff\xff"
 
 
@@ -122,13 +121,13 @@ def test_a_header_without_the_i_flag_is_refused_whatever_else_is_set(strict: boo
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("length", range(8))
-def test_less_than_a_header_is_refused(length: int, strict: bool) -> None:
+def test_a_short_header_is_refused(length: int, strict: bool) -> None:
     assert check_header(with_bits()[:length], strict) is DropReason.SHORT_HEADER
 
 
 @given(st.integers(0, LAST_VNI), st.booleans())
-def test_every_vni_is_read_back(vni: int, strict: bool) -> None:
-    made = outer_header(SOURCE, GROUP, vni, 64, PORT)
+def test_every_vni_is_read(vni: int, strict: bool) -> None:
+    made = outer_header(SOURCE, GROUP, vni, 64, VXLAN_PORT)
     found = check_header(made[28:], strict)
     assert found == vni and type(found) is int
 
@@ -145,7 +144,7 @@ def test_both_ends_of_the_source_port_range_are_used() -> None:
 
 @pytest.mark.parametrize("filling", [0x00, 0x01, 0xFE, 0xFF])
 @pytest.mark.parametrize("length", [599, 600, 601, 1451, 9014, 65_535])
-def test_ones_sum_of_much_is_that_of_rfc_1071(length: int, filling: int) -> None:
+def test_ones_sum_of_long_data_is_that_of_rfc_1071(length: int, filling: int) -> None:
     data = bytes((filling,)) * (length - 2) + b"\x12\x34"
     words = (data + bytes(length & 1))[::2], (data + bytes(length & 1))[1::2]
     total = 256 * sum(words[0]) + sum(words[1])

@@ -30,8 +30,8 @@ vteps_run_on_ebpf() {
     vxlab ps --json >/tmp/labs.json && python3 - /tmp/labs.json <<'PYTHON'
 import json, sys
 
-(lab,) = json.load(open(sys.argv[1]))
-paths = {name: vtep["datapath"] for name, vtep in lab["forwarding"].items()}
+labs = json.load(open(sys.argv[1]))
+paths = {name: vtep["datapath"] for lab in labs for name, vtep in lab["forwarding"].items()}
 print("data paths:", paths)
 sys.exit(0 if set(paths.values()) == {"ebpf"} else "not every VTEP runs on eBPF")
 PYTHON
@@ -39,7 +39,7 @@ PYTHON
 
 step "openvswitch module" modprobe openvswitch
 step doctor vxlab doctor
-step "unit tests of the eBPF program" make unit ARGS="tests/unit/vtep/fastpath tests/unit/machine $no_skips"
+step "unit tests of the eBPF program" make unit ARGS="tests/unit/vtep/fastpath tests/unit/setup $no_skips"
 step demo make demo
 step "lab up" vxlab up three_vteps --name vmcheck -d
 step "kernel Open vSwitch datapath" switches_are_in_the_kernel

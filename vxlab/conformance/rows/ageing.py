@@ -1,6 +1,6 @@
-"""The table's life: ageing, moves, limit; and what else users expect of a VTEP.
+"""Ageing, moves and limits of the table, and other behaviour that users expect of a VTEP.
 
-RFC 7348 says little of it; these rows judge what is expected of any learning switch.
+RFC 7348 says little about it; these rows judge what is expected of any learning switch.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vxlab.conformance import frames
-from vxlab.conformance.bench import Bench, Seen
 from vxlab.conformance.catalogue import row
 from vxlab.conformance.frames import BROADCAST, frame, ip_frame, tagged
+from vxlab.conformance.observation import Observation
 from vxlab.conformance.rows.header import all_ways_out
 from vxlab.conformance.rows.segments import learn
 from vxlab.conformance.setups import (
@@ -24,225 +24,244 @@ from vxlab.conformance.setups import (
     STATIC_MAC,
     SUPPRESS,
 )
-from vxlab.conformance.verdict import Finding, Hidden, conforms
+from vxlab.conformance.testbed import TestBed
+from vxlab.conformance.verdict import Finding, NotObservable, conforms
 
-_EARLY = 0.75  # of its time, when a row must still be there
-_GRACE_S = 1.2  # a table may look once a second
-_LATEST_S = 11.0  # the kernel's vxlan device looks once in ten seconds
+_EARLY = 0.75  # of the ageing time: an entry must still exist then
+_GRACE_S = 1.2  # a VTEP may look for expired entries once a second
+_LATEST_S = 11.0  # the kernel's vxlan device looks every ten seconds
 _STEP_S = 0.4
 _MOVES_WITHIN_S = 1.0
 
 
-def _known(bench: Bench, mac: str, segment: int = 1) -> tuple[bool, Seen]:
-    """Whether frames for a MAC go to one VTEP; asks with one frame."""
+def _known(bed: TestBed, mac: str, segment: int = 1) -> tuple[bool, Observation]:
+    """Whether the VTEP knows the remote of a MAC: it sends a frame for it to one VTEP only."""
     asker = "02:4c:fe:00:00:0c"
-    seen = bench.from_vm(frame(asker, mac), segment=segment)
+    seen = bed.traffic.from_vm(frame(asker, mac), segment=segment)
     to = {packet.destination for packet in seen.tunnel}
-    return len(to) == 1 and to <= set(bench.remotes), seen
+    return len(to) == 1 and to <= set(bed.remotes), seen
 
 
 @dataclass(frozen=True)
 class _Timeline:
-    """What became of rows of the table that were treated differently."""
+    """What became of entries that were treated differently."""
 
     early_known: bool
-    early: Seen
+    early: Observation
     silent_gone_s: float | None
-    silent: Seen
+    silent: Observation
     sent_to_known: bool
-    sent_to: Seen
+    sent_to: Observation
     renewed_known: bool
-    renewed: Seen
+    renewed: Observation
 
 
-def _timeline(bench: Bench) -> _Timeline:
-    """Learn MACs, then leave some silent, send to one, and hear from one; made once a bench."""
-    if "timeline" not in bench.kept:
-        bench.kept["timeline"] = _watch_ageing(bench)
-    found: _Timeline = bench.kept["timeline"]
+def _timeline(bed: TestBed) -> _Timeline:
+    """Learn MACs; then leave some silent, send to one, receive from one. Once for each test bed."""
+    if "timeline" not in bed.kept:
+        bed.kept["timeline"] = _watch_ageing(bed)
+    found: _Timeline = bed.kept["timeline"]
     return found
 
 
-def _watch_ageing(bench: Bench) -> _Timeline:
+def _watch_ageing(bed: TestBed) -> _Timeline:
     ageing = float(SHORT.fdb["ageing_s"])
     early_s = ageing * _EARLY
-    silent = [bench.fresh_mac(0x57) for _ in range(int(_LATEST_S) + 2)]
-    sent_to, renewed = bench.fresh_mac(0x57), bench.fresh_mac(0x57)
+    silent = [bed.packets.remote_mac() for _ in range(int(_LATEST_S) + 2)]
+    sent_to, renewed = bed.packets.remote_mac(), bed.packets.remote_mac()
     for mac in (*silent, sent_to, renewed):
-        learn(bench, mac, vni=BLUE.vni)
-    bench.listen(early_s / 2)
-    learn(bench, renewed, vni=BLUE.vni)
-    bench.listen(early_s / 2)
-    early_known, early = _known(bench, silent.pop())
+        learn(bed, mac, vni=BLUE.vni)
+    bed.traffic.listen(early_s / 2)
+    learn(bed, renewed, vni=BLUE.vni)
+    bed.traffic.listen(early_s / 2)
+    early_known, early = _known(bed, silent.pop())
     elapsed, due, gone = early_s, ageing + _GRACE_S, None
     renewed_known = True
     while gone is None and elapsed < ageing + _LATEST_S:
-        bench.listen(_STEP_S)
+        bed.traffic.listen(_STEP_S)
         elapsed += _STEP_S
-        if renewed_known:  # asked before it is heard again, since then it could be a new row
-            renewed_known, heard = _known(bench, renewed)
-        learn(bench, renewed, vni=BLUE.vni)
-        _, sent = _known(bench, sent_to)
+        if renewed_known:  # look before the next frame from it, which could add a new entry
+            renewed_known, received = _known(bed, renewed)
+        learn(bed, renewed, vni=BLUE.vni)
+        _, sent = _known(bed, sent_to)
         if elapsed >= due:
-            still, seen = _known(bench, silent.pop())
+            still, seen = _known(bed, silent.pop())
             gone, due = (None if still else elapsed), due + 1.0
-    still_sent_to, sent = _known(bench, sent_to)
-    found = (gone, seen, still_sent_to, sent, renewed_known, heard)
+    still_sent_to, sent = _known(bed, sent_to)
+    found = (gone, seen, still_sent_to, sent, renewed_known, received)
     return _Timeline(early_known, early, *found)
 
 
-@row("A1", "4.1", "plain", "A learned row that is not renewed is forgotten in its time", SHORT)
-def rows_age(bench: Bench) -> Finding | None:
-    found = _timeline(bench)
+@row(
+    "A1",
+    "4.1",
+    "plain",
+    "A learned entry that is not refreshed expires after the ageing time",
+    SHORT,
+)
+def rows_age(bed: TestBed) -> Finding | None:
+    found = _timeline(bed)
     ageing = SHORT.fdb["ageing_s"]
-    text = f"a row of {ageing} s was gone after {ageing * _EARLY:.1f} s"
+    text = f"with an ageing time of {ageing} s, an entry was gone after {ageing * _EARLY:.1f} s"
     found.early.claim(found.early_known, text)
-    text = f"a row of {ageing} s was still used after {ageing + _LATEST_S:.0f} s"
+    text = f"with an ageing time of {ageing} s, an entry was used after {ageing + _LATEST_S:.0f} s"
     found.silent.claim(found.silent_gone_s is not None, text)
     assert found.silent_gone_s is not None
-    text = f"a row of {ageing} s was gone after {found.silent_gone_s:.1f} s"
+    text = f"with an ageing time of {ageing} s, an entry expired after {found.silent_gone_s:.1f} s"
     found.silent.claim(found.silent_gone_s < ageing + _GRACE_S + 2 * _STEP_S, text)
     return conforms(text)
 
 
-@row("A2", "4.1", "plain", "Sending to a row does not renew it: only received frames do", SHORT)
-def sending_renews_nothing(bench: Bench) -> Finding | None:
-    found = _timeline(bench)
+@row("A2", "4.1", "plain", "Sent frames do not refresh an entry: only received frames do", SHORT)
+def sending_renews_nothing(bed: TestBed) -> Finding | None:
+    found = _timeline(bed)
     if found.silent_gone_s is None:
-        raise Hidden("no row ages in the time that the suite has")
-    text = "a row that was only sent to outlived one that was left alone"
+        raise NotObservable("no entry expires within the time of the suite")
+    text = "an entry that was only sent to outlived one that was not used"
     found.sent_to.claim(not found.sent_to_known, text)
     return None
 
 
-@row("A3", "4.1", "plain", "A received frame renews a row", SHORT)
-def receiving_renews(bench: Bench) -> Finding | None:
-    found = _timeline(bench)
-    found.renewed.claim(found.renewed_known, "a row was forgotten though its MAC kept sending")
+@row("A3", "4.1", "plain", "A received frame refreshes an entry", SHORT)
+def receiving_renews(bed: TestBed) -> Finding | None:
+    found = _timeline(bed)
+    found.renewed.claim(found.renewed_known, "an entry expired although its MAC kept sending")
     return None
 
 
-@row("A4", "4.1", "plain", "A MAC that moves is found in its new place, within a second")
-def moves_are_followed(bench: Bench) -> Finding | None:
-    mac, asker = bench.fresh_mac(0x57), bench.fresh_mac()
+@row("A4", "4.1", "plain", "A MAC that moves is reached at its new place within a second")
+def moves_are_followed(bed: TestBed) -> Finding | None:
+    mac, asker = bed.packets.remote_mac(), bed.packets.vm_mac()
     late = 0.0
     for remote in (0, 1, 2, 0):
-        learn(bench, mac, remote=remote)
-        late = max(late, _await_place(bench, asker, mac, [bench.remotes[remote]]))
-    bench.from_vm(frame(mac, BROADCAST))  # it has come to this hypervisor
-    late = max(late, _await_place(bench, asker, mac, []))
-    learn(bench, mac, remote=1)
-    late = max(late, _await_place(bench, asker, mac, [bench.remotes[1]]))
+        learn(bed, mac, remote=remote)
+        late = max(late, _await_place(bed, asker, mac, [bed.remotes[remote]]))
+    bed.traffic.from_vm(frame(mac, BROADCAST))  # it has moved to this hypervisor
+    late = max(late, _await_place(bed, asker, mac, []))
+    learn(bed, mac, remote=1)
+    late = max(late, _await_place(bed, asker, mac, [bed.remotes[1]]))
     return conforms(f"after {late:.1f} s" if late else "at once")
 
 
-def _await_place(bench: Bench, asker: str, mac: str, expected: list[str]) -> float:
-    """Until frames for a MAC go where they should; returns how long it took, in seconds."""
+def _await_place(bed: TestBed, asker: str, mac: str, expected: list[str]) -> float:
+    """Wait until frames for a MAC go where they should; returns the time this took, in seconds."""
     waited = 0.0
     while True:
-        seen = bench.from_vm(frame(asker, mac))
+        seen = bed.traffic.from_vm(frame(asker, mac))
         to = [packet.destination for packet in seen.tunnel]
         if to == expected:
             return waited
         where = expected[0] if expected else "the VM side"
-        seen.claim(waited < _MOVES_WITHIN_S, f"it moved to {where}, and frames go to {to}")
-        bench.listen(_STEP_S)
+        seen.claim(waited < _MOVES_WITHIN_S, f"it moved to {where}, but frames go to {to}")
+        bed.traffic.listen(_STEP_S)
         waited += _STEP_S
 
 
-@row("A5", "4.1", "plain", "Above the limit of MACs frames are forwarded, and not learned", SHORT)
-def limit_of_macs(bench: Bench) -> Finding | None:
+@row(
+    "A5",
+    "4.1",
+    "plain",
+    "Frames with MACs above the MAC limit are forwarded but not learned",
+    SHORT,
+)
+def limit_of_macs(bed: TestBed) -> Finding | None:
     limit = SHORT.fdb["limit"]
-    macs = [bench.fresh_mac(0x57) for _ in range(limit + 4)]
+    macs = [bed.packets.remote_mac() for _ in range(limit + 4)]
     made = [frame(mac, BROADCAST) for mac in macs]
-    seen = bench.from_remote(*(bench.packet(each, vni=LARGE.vni) for each in made))
+    seen = bed.traffic.from_remote(*(bed.packets.vxlan(each, vni=LARGE.vni) for each in made))
     expected = [tagged(each, LARGE.vlan) for each in made]
     seen.claim(seen.port == expected, "not every frame above the limit was delivered")
-    number = bench.segments.index(LARGE)
-    known = [mac for mac in macs if _known(bench, mac, segment=number)[0]]
-    seen.claim(len(known) <= limit, f"{len(known)} MACs were learned, and {limit} are allowed")
-    seen.claim(known, "none was learned")
-    return conforms(f"{len(known)} of {len(macs)} learned, {limit} allowed")
+    number = bed.segments.index(LARGE)
+    known = [mac for mac in macs if _known(bed, mac, segment=number)[0]]
+    seen.claim(len(known) <= limit, f"{len(known)} MACs were learned, but the limit is {limit}")
+    seen.claim(known, "no MAC was learned")
+    return conforms(f"{len(known)} of {len(macs)} learned; the limit is {limit}")
 
 
-@row("A6", "5", "plain", "The outer TTL lets packets pass routers, those to a group as well")
-def outer_ttl(bench: Bench) -> Finding | None:
-    seen = all_ways_out(bench)
+@row("A6", "5", "plain", "The outer TTL lets packets pass routers, including packets to a group")
+def outer_ttl(bed: TestBed) -> Finding | None:
+    seen = all_ways_out(bed)
     ttls = sorted({packet.ttl for packet in seen.tunnel})
     seen.claim(ttls[0] >= 16, f"outer TTLs {ttls}")
     return conforms(f"TTL {' and '.join(map(str, ttls))}")
 
 
-@row("A7", "5", "plain", "Optionally TTL and DSCP are those of the inner packet", INHERIT)
-def inherited_ttl_and_dscp(bench: Bench) -> Finding | None:
-    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
-    learn(bench, there)
+@row("A7", "5", "plain", "Option: outer TTL and DSCP are copied from the inner packet", INHERIT)
+def inherited_ttl_and_dscp(bed: TestBed) -> Finding | None:
+    here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
+    learn(bed, there)
     for ipv6 in (False, True):
-        seen = bench.from_vm(ip_frame(here, there, tos=0xB8, ttl=33, ipv6=ipv6))
+        seen = bed.traffic.from_vm(ip_frame(here, there, tos=0xB8, ttl=33, ipv6=ipv6))
         found = {(packet.tos & 0xFC, packet.ttl) for packet in seen.tunnel}
-        seen.claim(found == {(0xB8, 33)}, f"TOS and TTL {found}, and inside (184, 33)")
+        seen.claim(found == {(0xB8, 33)}, f"outer TOS and TTL {found}, inner (184, 33)")
     return None
 
 
-@row("A7.fixed", "5", "plain", "Optionally TTL and DSCP are fixed ones", FIXED)
-def fixed_ttl_and_dscp(bench: Bench) -> Finding | None:
-    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
-    learn(bench, there)
+@row("A7.fixed", "5", "plain", "Option: outer TTL and DSCP are fixed values", FIXED)
+def fixed_ttl_and_dscp(bed: TestBed) -> Finding | None:
+    here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
+    learn(bed, there)
     made = [ip_frame(here, there, tos=0xB8), ip_frame(here, there, tos=0xB8, ipv6=True)]
-    seen = bench.from_vm(*made, frames.arp_request(here))
+    seen = bed.traffic.from_vm(*made, frames.arp_request(here))
     found = {(packet.tos & 0xFC, packet.ttl) for packet in seen.tunnel}
     expected = (FIXED.underlay["tos"], FIXED.underlay["ttl"])
-    seen.claim(found == {expected}, f"TOS and TTL {found}, not {expected}")
+    seen.claim(found == {expected}, f"outer TOS and TTL {found}, not {expected}")
     return None
 
 
-@row("A8", "4.2", "plain", "Optionally frames are flooded to a list of remotes", HEAD_END)
-def head_end_replication(bench: Bench) -> Finding | None:
-    made = frames.arp_request(bench.fresh_mac())
-    seen = bench.from_vm(made, segment=1)
+@row("A8", "4.2", "plain", "Option: frames are flooded to a list of remotes", HEAD_END)
+def head_end_replication(bed: TestBed) -> Finding | None:
+    made = frames.arp_request(bed.packets.vm_mac())
+    seen = bed.traffic.from_vm(made, segment=1)
     to = sorted(packet.destination for packet in seen.tunnel)
-    expected = sorted(bench.remotes)
-    seen.claim(to == expected, f"sent to {to}, and the list is {expected}")
-    seen.claim(all(packet.inner == made for packet in seen.tunnel), "a copy was changed")
+    expected = sorted(bed.remotes)
+    seen.claim(to == expected, f"sent to {to}, but the list is {expected}")
+    seen.claim(all(packet.inner == made for packet in seen.tunnel), "a copy differs from the frame")
     return None
 
 
-@row("A9", "4.2", "plain", "Optionally ARP for a VM that is known is answered here", SUPPRESS)
-def arp_is_answered(bench: Bench) -> Finding | None:
-    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
-    told = frames.arp_reply(there, BROADCAST, sender="10.0.0.9", target="10.0.0.1")
-    bench.from_remote(bench.packet(told))
-    seen = bench.from_vm(frames.arp_request(here, target="10.0.0.9"))
-    seen.claim(not seen.tunnel, "the request was flooded although its answer is known")
+@row("A9", "4.2", "plain", "Option: the VTEP replies to ARP requests for known VMs", SUPPRESS)
+def arp_is_answered(bed: TestBed) -> Finding | None:
+    here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
+    announced = frames.arp_reply(there, BROADCAST, sender="10.0.0.9", target="10.0.0.1")
+    bed.traffic.from_remote(bed.packets.vxlan(announced))
+    seen = bed.traffic.from_vm(frames.arp_request(here, target="10.0.0.9"))
+    seen.claim(not seen.tunnel, "the request was flooded although the reply is known")
     expected = frames.arp_reply(there, here, sender="10.0.0.9", target="10.0.0.1")
     answers = [frames.untagged(each)[:42] for each in seen.port]
-    seen.claim(answers == [expected[:42]], "the VM did not get the one right answer")
+    seen.claim(answers == [expected[:42]], "the VM did not receive exactly one correct reply")
     return None
 
 
-@row("A9.ipv6", "4.1", "plain", "The same for IPv6: neighbour solicitations", SUPPRESS)
-def solicitation_is_answered(bench: Bench) -> Finding | None:
-    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
+@row(
+    "A9.ipv6",
+    "4.1",
+    "plain",
+    "Option: the VTEP replies to neighbour solicitations for known VMs",
+    SUPPRESS,
+)
+def solicitation_is_answered(bed: TestBed) -> Finding | None:
+    here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
     asks, answers = "2001:db8:a::1", "2001:db8:a::9"
-    told = frames.advertisement(there, "33:33:00:00:00:01", sender=answers, target="ff02::1")
-    bench.from_remote(bench.packet(told))
-    seen = bench.from_vm(frames.solicitation(here, asks, answers))
-    seen.claim(not seen.tunnel, "the solicitation was flooded although its answer is known")
+    announced = frames.advertisement(there, "33:33:00:00:00:01", sender=answers, target="ff02::1")
+    bed.traffic.from_remote(bed.packets.vxlan(announced))
+    seen = bed.traffic.from_vm(frames.solicitation(here, asks, answers))
+    seen.claim(not seen.tunnel, "the solicitation was flooded although the reply is known")
     expected = frames.advertisement(there, here, sender=answers, target=asks)
     found = [frames.untagged(each) for each in seen.port]
-    seen.claim(found == [expected], "the VM did not get the one right answer")
+    seen.claim(found == [expected], "the VM did not receive exactly one correct reply")
     return None
 
 
-@row("A10", "4.1", "plain", "Optionally a MAC has several remotes; a flow keeps to one", SEVERAL)
-def flows_are_dealt_out(bench: Bench) -> Finding | None:
-    here = bench.fresh_mac()
+@row("A10", "4.1", "plain", "Option: a MAC has several remotes, and each flow uses one", SEVERAL)
+def flows_are_dealt_out(bed: TestBed) -> Finding | None:
+    here = bed.packets.vm_mac()
     flows = [ip_frame(here, STATIC_MAC, sport=20000 + 7 * flow) for flow in range(40)]
-    seen = bench.from_vm(*flows, *flows)
+    seen = bed.traffic.from_vm(*flows, *flows)
     pairs = {(packet.inner, packet.destination) for packet in seen.tunnel}
     seen.claim(len(seen.tunnel) == 80, f"80 frames became {len(seen.tunnel)} packets")
-    seen.claim(len(pairs) == 40, "one flow does not keep to one remote")
+    seen.claim(len(pairs) == 40, "a flow was sent to more than one remote")
     to = {destination for _, destination in pairs}
-    expected = {bench.remotes[number] for number in SEVERAL.static_remotes}
-    seen.claim(to == expected, f"forty flows went to {to}, not to {expected}")
+    expected = {bed.remotes[number] for number in SEVERAL.static_remotes}
+    seen.claim(to == expected, f"40 flows went to {to}, not to {expected}")
     return None

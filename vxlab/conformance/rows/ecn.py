@@ -1,14 +1,14 @@
-"""RFC 6040: explicit congestion notification, each cell of its figure 4, and encapsulation."""
+"""RFC 6040: explicit congestion notification. Each cell of its figure 4, and encapsulation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from vxlab.conformance.bench import Bench
 from vxlab.conformance.catalogue import row
 from vxlab.conformance.frames import frame, ip_frame, tagged
 from vxlab.conformance.rows.segments import learn
 from vxlab.conformance.setups import GREEN
+from vxlab.conformance.testbed import TestBed
 from vxlab.conformance.verdict import Finding, allowed, conforms
 
 _NAMES = {0: "Not-ECT", 2: "ECT(0)", 1: "ECT(1)", 3: "CE"}
@@ -24,24 +24,24 @@ _FIGURE_4: dict[int, dict[int, int | None]] = {  # inner -> outer -> what goes o
 }
 
 
-def _cell(inner: int, outer: int) -> Callable[[Bench], Finding | None]:
-    def judge(bench: Bench) -> Finding | None:
-        return _decapsulated(bench, inner, outer)
+def _cell(inner: int, outer: int) -> Callable[[TestBed], Finding | None]:
+    def judge(bed: TestBed) -> Finding | None:
+        return _decapsulated(bed, inner, outer)
 
     return judge
 
 
-def _decapsulated(bench: Bench, inner: int, outer: int) -> Finding | None:
+def _decapsulated(bed: TestBed, inner: int, outer: int) -> Finding | None:
     result = _FIGURE_4[inner][outer]
     text = ""
     for ipv6 in (False, True):
-        there, here = bench.fresh_mac(0x57), bench.fresh_mac()
+        there, here = bed.packets.remote_mac(), bed.packets.vm_mac()
         made = ip_frame(there, here, tos=_INNER_DSCP | inner, ipv6=ipv6)
-        seen = bench.from_remote(bench.packet(made, tos=_OUTER_DSCP | outer), count=True)
+        seen = bed.traffic.from_remote(bed.packets.vxlan(made, tos=_OUTER_DSCP | outer), count=True)
         version = "IPv6" if ipv6 else "IPv4"
         if result is _DROP:
             seen.claim(
-                not seen.port, f"inner {version}: delivered, and the mark of congestion lost"
+                not seen.port, f"inner {version}: delivered, and the congestion mark was lost"
             )
             text = f"dropped ({seen.counted or 'not counted'})"
             continue
@@ -73,20 +73,20 @@ def _register_cells() -> None:
 _register_cells()
 
 
-def _encapsulated(inner: int) -> Callable[[Bench], Finding | None]:
-    def judge(bench: Bench) -> Finding | None:
+def _encapsulated(inner: int) -> Callable[[TestBed], Finding | None]:
+    def judge(bed: TestBed) -> Finding | None:
         found = set()
         for ipv6 in (False, True):
-            here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
-            learn(bench, there)
-            seen = bench.from_vm(ip_frame(here, there, tos=_INNER_DSCP | inner, ipv6=ipv6))
+            here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
+            learn(bed, there)
+            seen = bed.traffic.from_vm(ip_frame(here, there, tos=_INNER_DSCP | inner, ipv6=ipv6))
             outer = {packet.tos & 3 for packet in seen.tunnel}
             right = {frozenset((inner,))} | ({frozenset((_ECT0,))} if inner == _CE else set())
             names = " ".join(_NAMES[each] for each in outer) or "nothing"
             seen.claim(frozenset(outer) in right, f"outer {names} for inner {_NAMES[inner]}")
             found |= outer
         if inner == _CE and found == {_ECT0}:
-            return allowed("reset to ECT(0), as RFC 3168 had it")
+            return allowed("reset to ECT(0), as in RFC 3168")
         return None
 
     return judge
@@ -101,14 +101,16 @@ def _register_encapsulation() -> None:
 _register_encapsulation()
 
 
-@row("E21", "RFC 6040", "plain", "Inner frames that are not IP are left alone, either way")
-def not_ip_is_left_alone(bench: Bench) -> Finding | None:
-    here, there = bench.fresh_mac(), bench.fresh_mac(0x57)
-    learn(bench, there)
-    seen = bench.from_vm(frame(here, there, b"\xff" * 46))
+@row(
+    "E21", "RFC 6040", "plain", "Inner frames that are not IP are not changed, in either direction"
+)
+def not_ip_is_left_alone(bed: TestBed) -> Finding | None:
+    here, there = bed.packets.vm_mac(), bed.packets.remote_mac()
+    learn(bed, there)
+    seen = bed.traffic.from_vm(frame(here, there, b"\xff" * 46))
     outer = {packet.tos & 3 for packet in seen.tunnel}
     seen.claim(outer == {_NOT_ECT}, f"outer ECN {outer} for a frame that is not IP")
     made = frame(there, here, b"\xff" * 46)
-    seen = bench.from_remote(bench.packet(made, tos=_CE))
+    seen = bed.traffic.from_remote(bed.packets.vxlan(made, tos=_CE))
     seen.claim(seen.port in ([], [tagged(made, GREEN.vlan)]), "a frame that is not IP was changed")
     return conforms("outer CE: delivered" if seen.port else "outer CE: dropped")

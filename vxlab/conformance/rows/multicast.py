@@ -1,17 +1,18 @@
-"""Section 4.2: broadcast, unknown unicast and multicast, and the groups they take."""
+"""Section 4.2: broadcast, unknown unicast and multicast, and their multicast groups."""
 
 from __future__ import annotations
 
 from vxlab.conformance import frames
-from vxlab.conformance.bench import Bench, Seen
 from vxlab.conformance.catalogue import row
 from vxlab.conformance.frames import BROADCAST, frame, tagged
-from vxlab.conformance.igmp_reports import Report, reports
-from vxlab.conformance.setups import BLUE, GREEN, LIFE, Segment
+from vxlab.conformance.membership_reports import MembershipReport, reports
+from vxlab.conformance.observation import Observation
+from vxlab.conformance.setups import BLUE, GREEN, LIFE, SegmentSetup
+from vxlab.conformance.testbed import TestBed
 from vxlab.conformance.verdict import (
     Deviation,
     Finding,
-    Hidden,
+    NotObservable,
     Packet,
     conforms,
     unobservable,
@@ -19,143 +20,150 @@ from vxlab.conformance.verdict import (
 
 _ADDED = {"vni": 30, "group": "239.9.1.30", "vlan": 3}
 _REPORTS_WITHIN_S = 3.0
-_NO_GROUPS = "this VTEP was given lists of remotes: it has no multicast"
+_NO_GROUPS = "this VTEP has lists of remotes instead of multicast groups"
 
 
-def flooded_to(bench: Bench, segment: Segment) -> list[str]:
-    """Where a flooded frame of a segment is to go."""
-    return [segment.group] if bench.multicast else sorted(bench.remotes)
+def flooded_to(bed: TestBed, segment: SegmentSetup) -> list[str]:
+    """The destinations of a flooded frame of a segment."""
+    return [segment.group] if bed.multicast else sorted(bed.remotes)
 
 
-def claim_flooded(bench: Bench, segment: Segment, made: bytes, what: str) -> Seen:
-    """A frame from the VM is flooded: one packet to the group of its VNI."""
-    seen = bench.exchange(port=[tagged(made, segment.vlan)])
+def claim_flooded(bed: TestBed, segment: SegmentSetup, made: bytes, what: str) -> Observation:
+    """Claim that a VM's frame is flooded: one packet to the group, or one to each remote."""
+    seen = bed.traffic.exchange(port=[tagged(made, segment.vlan)])
     to = sorted(packet.destination for packet in seen.tunnel)
-    expected = flooded_to(bench, segment)
+    expected = flooded_to(bed, segment)
     seen.claim(to == expected, f"{what} of VNI {segment.vni} went to {to}, not to {expected}")
     seen.claim(all(packet.inner == made for packet in seen.tunnel), f"{what} was changed")
     return seen
 
 
 @row("N8", "4.2", "plain", "A broadcast is sent to the group of its VNI")
-def broadcast_takes_the_group(bench: Bench) -> Finding | None:
+def broadcast_takes_the_group(bed: TestBed) -> Finding | None:
     for segment in (GREEN, BLUE):
-        made = frames.arp_request(bench.fresh_mac())
-        seen = claim_flooded(bench, segment, made, "an ARP request")
-        seen.claim(bench.multicast, f"no multicast: a copy to each of {', '.join(bench.remotes)}")
+        made = frames.arp_request(bed.packets.vm_mac())
+        seen = claim_flooded(bed, segment, made, "an ARP request")
+        seen.claim(
+            bed.multicast, f"no multicast: a copy was sent to each of {', '.join(bed.remotes)}"
+        )
         expected = frames.mac_of(segment.group)
         mac = seen.tunnel[0].destination_mac
         seen.claim(mac == expected, f"outer destination MAC {mac}, not {expected}")
     return None
 
 
-@row("N9", "4.2", "plain", "Which VNI has which group comes from management alone", LIFE)
-def mapping_is_configured(bench: Bench) -> Finding | None:
-    if not bench.multicast:
+@row("N9", "4.2", "plain", "The mapping of VNIs to groups comes from the configuration only", LIFE)
+def mapping_is_configured(bed: TestBed) -> Finding | None:
+    if not bed.multicast:
         return unobservable(_NO_GROUPS)
-    one, other = bench.segments
-    made = frame(bench.fresh_mac(0x57), BROADCAST)
-    seen = bench.from_remote(bench.packet(made, vni=one.vni, to=other.group))
+    one, other = bed.segments
+    made = frame(bed.packets.remote_mac(), BROADCAST)
+    seen = bed.traffic.from_remote(bed.packets.vxlan(made, vni=one.vni, to=other.group))
     outcome = "accepted" if seen.port else "dropped"
-    for segment in bench.segments:
-        claim_flooded(bench, segment, frame(bench.fresh_mac(), BROADCAST), "a broadcast")
+    for segment in bed.segments:
+        claim_flooded(bed, segment, frame(bed.packets.vm_mac(), BROADCAST), "a broadcast")
     return conforms(f"a packet of VNI {one.vni} to the group of VNI {other.vni}: {outcome}")
 
 
-def told_of(group: str, joins: bool, packets: list[bytes]) -> Report | None:
-    """A report that joins or leaves a group."""
+def report_for(group: str, joins: bool, packets: list[bytes]) -> MembershipReport | None:
+    """The first report that joins or leaves a group."""
     found = (each for each in reports(packets) if (each.group, each.joins) == (group, joins))
     return next(found, None)
 
 
-@row("N10", "4.2", "plain", "Membership is reported: joins and leaves as VNIs come and go", LIFE)
-def membership_follows_the_vnis(bench: Bench) -> Finding | None:
-    if not bench.multicast:
+@row("N10", "4.2", "plain", "IGMP reports joins and leaves as VNIs are added and removed", LIFE)
+def membership_follows_the_vnis(bed: TestBed) -> Finding | None:
+    if not bed.multicast:
         return unobservable(_NO_GROUPS)
-    await_start(bench)
+    await_start(bed)
     try:
-        bench.ask("vni_add", **_ADDED)
-    except Hidden:
-        text = "joins at start, leaves at the end; it takes no VNIs at run time"
+        bed.control.ask("vni_add", **_ADDED)
+    except NotObservable:
+        text = "at start and at the end; it does not accept VNIs at run time"
     else:
-        _await_report(bench, str(_ADDED["group"]), joins=True, when="its VNI was added")
-        bench.ask("vni_del", vni=_ADDED["vni"])
-        _await_report(bench, str(_ADDED["group"]), joins=False, when="its VNI was removed")
-        text = "at start, on adding and removing a VNI, and at the end"
-    bench.ask_to_end()
-    last = bench.segments[-1].group
-    seen = bench.listen(_REPORTS_WITHIN_S, lambda seen: told_of(last, False, seen.underlay))
-    for segment in bench.segments:
-        left = told_of(segment.group, False, seen.underlay)
+        _await_report(bed, str(_ADDED["group"]), joins=True, when="its VNI was added")
+        bed.control.ask("vni_del", vni=_ADDED["vni"])
+        _await_report(bed, str(_ADDED["group"]), joins=False, when="its VNI was removed")
+        text = "at start, when a VNI is added and removed, and at the end"
+    bed.ask_to_end()
+    last = bed.segments[-1].group
+    seen = bed.traffic.listen(
+        _REPORTS_WITHIN_S, lambda seen: report_for(last, False, seen.underlay)
+    )
+    for segment in bed.segments:
+        left = report_for(segment.group, False, seen.underlay)
         seen.claim(left, f"no report left {segment.group} when the VTEP was ended")
     return conforms(text)
 
 
-def await_start(bench: Bench) -> list[Report]:
-    """The reports of the configured groups, since the start."""
-    groups = {segment.group for segment in bench.segments}
+def await_start(bed: TestBed) -> list[MembershipReport]:
+    """All reports since the start; waits until each configured group is joined."""
+    groups = {segment.group for segment in bed.segments}
 
     def missing() -> set[str]:
-        return groups - {each.group for each in reports(bench.heard) if each.joins}
+        return groups - {each.group for each in reports(bed.traffic.reports) if each.joins}
 
-    bench.listen(_REPORTS_WITHIN_S, lambda _: not missing())
+    bed.traffic.listen(_REPORTS_WITHIN_S, lambda _: not missing())
     if missing():
         text = f"no membership report for {', '.join(sorted(missing()))}"
-        raise Deviation(text, _heard(bench))
-    return reports(bench.heard)
+        raise Deviation(text, _first_reports(bed))
+    return reports(bed.traffic.reports)
 
 
-def _heard(bench: Bench) -> list[Packet]:
-    return [Packet("from the underlay port", packet) for packet in bench.heard[:6]]
+def _first_reports(bed: TestBed) -> list[Packet]:
+    return [Packet("from the underlay port", packet) for packet in bed.traffic.reports[:6]]
 
 
-def _await_report(bench: Bench, group: str, joins: bool, when: str) -> None:
-    seen = bench.listen(_REPORTS_WITHIN_S, lambda seen: told_of(group, joins, seen.underlay))
+def _await_report(bed: TestBed, group: str, joins: bool, when: str) -> None:
+    seen = bed.traffic.listen(
+        _REPORTS_WITHIN_S, lambda seen: report_for(group, joins, seen.underlay)
+    )
     verb = "joined" if joins else "left"
-    seen.claim(told_of(group, joins, seen.underlay), f"no report {verb} {group} when {when}")
+    seen.claim(report_for(group, joins, seen.underlay), f"no report {verb} {group} when {when}")
 
 
 @row("N11", "4.2", "plain", "Joins are (*,G): for any source", LIFE)
-def joins_name_no_source(bench: Bench) -> Finding | None:
-    if not bench.multicast:
+def joins_name_no_source(bed: TestBed) -> Finding | None:
+    if not bed.multicast:
         return unobservable(_NO_GROUPS)
-    groups = {segment.group for segment in bench.segments}
-    found = [each for each in await_start(bench) if each.group in groups]
+    groups = {segment.group for segment in bed.segments}
+    found = [each for each in await_start(bed) if each.group in groups]
     narrow = [each for each in found if each.joins and each.sources]
     if narrow:
-        raise Deviation(f"{narrow[0].group}: {narrow[0].words}", _heard(bench))
-    return conforms(found[0].words)
+        raise Deviation(f"{narrow[0].group}: {narrow[0].text}", _first_reports(bed))
+    return conforms(found[0].text)
 
 
-@row("N12", "4.2", "plain", "Multicast and unknown unicast take the same tree as broadcast")
-def unknown_and_multicast_flood(bench: Bench) -> Finding | None:
-    here = bench.fresh_mac()
-    claim_flooded(bench, GREEN, frame(here, bench.fresh_mac()), "an unknown unicast")
+@row("N12", "4.2", "plain", "Multicast and unknown unicast are sent like broadcast")
+def unknown_and_multicast_flood(bed: TestBed) -> Finding | None:
+    here = bed.packets.vm_mac()
+    claim_flooded(bed, GREEN, frame(here, bed.packets.vm_mac()), "an unknown unicast")
     for mac in ("01:00:5e:00:00:fb", "33:33:00:00:00:fb"):
-        claim_flooded(bench, GREEN, frame(here, mac), f"a multicast frame to {mac}")
+        claim_flooded(bed, GREEN, frame(here, mac), f"a multicast frame to {mac}")
     return None
 
 
-@row("N13", "4.2", "plain", "Hosts without a VM in the VNI are pruned: no join without a VNI", LIFE)
-def joins_only_its_own_groups(bench: Bench) -> Finding | None:
-    if not bench.multicast:
+@row("N13", "4.2", "plain", "A VTEP joins only the groups of its own VNIs", LIFE)
+def joins_only_its_own_groups(bed: TestBed) -> Finding | None:
+    if not bed.multicast:
         return unobservable(_NO_GROUPS)
-    mine = {segment.group for segment in bench.segments}
-    told = await_start(bench)
-    strange = {each.group for each in told if each.joins and not _of_the_link(each.group)} - mine
+    mine = {segment.group for segment in bed.segments}
+    found = await_start(bed)
+    strange = {each.group for each in found if each.joins and not _of_the_link(each.group)} - mine
     if strange:
         raise Deviation(
-            f"it joins {', '.join(sorted(strange))}, groups of no VNI of its own", _heard(bench)
+            f"it joins {', '.join(sorted(strange))}, which are groups of none of its VNIs",
+            _first_reports(bed),
         )
-    one, other = (segment.group for segment in bench.segments)
-    made = frame(bench.fresh_mac(0x57), BROADCAST)
-    seen = bench.from_remote(
-        bench.packet(made, vni=99, to=one), bench.packet(made, vni=98, to=other)
+    one, other = (segment.group for segment in bed.segments)
+    made = frame(bed.packets.remote_mac(), BROADCAST)
+    seen = bed.traffic.from_remote(
+        bed.packets.vxlan(made, vni=99, to=one), bed.packets.vxlan(made, vni=98, to=other)
     )
-    seen.claim(not seen.port, "a frame of a VNI that is not here was delivered")
+    seen.claim(not seen.port, "a frame of a VNI that is not configured was delivered")
     return None
 
 
 def _of_the_link(group: str) -> bool:
-    """Groups of the local link and IPv6 housekeeping, which every host joins."""
+    """Whether a group is link-local; hosts join some of these by themselves."""
     return group.startswith(("224.0.0.", "ff02:"))

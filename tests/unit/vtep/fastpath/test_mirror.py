@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.support.frames import mac
+from vtep.constants import VXLAN_PORT
 from vtep.core import Core
 from vtep.drops import UNICAST
 from vtep.effects import PortId
@@ -16,8 +17,7 @@ from vtep.fastpath import layout
 from vtep.fastpath.mirror import KernelMirror, Maps, Numbers, PortPlace
 from vtep.fastpath.table import Table
 from vtep.options import Options
-from vtep.segments import Carried
-from vtep.wire import PORT
+from vtep.segments import SegmentSpec
 
 BROADCAST = b"\xff" * 6
 LOCAL = "192.0.2.1"
@@ -80,7 +80,7 @@ class FollowsTheCore(RuleBasedStateMachine):
     @rule(vni=vnis)
     def add(self, vni: int) -> None:
         if vni not in self.core.segments.by_vni:
-            self.core.add_segment(Carried(vni, TRUNK, vni, f"239.1.1.{vni}"), self.now)
+            self.core.add_segment(SegmentSpec(vni, TRUNK, vni, f"239.1.1.{vni}"), self.now)
 
     @rule(vni=vnis)
     def remove(self, vni: int) -> None:
@@ -95,7 +95,7 @@ class FollowsTheCore(RuleBasedStateMachine):
     def from_underlay(self, vni: int, station: bytes, remote: str) -> None:
         header = b"\x08\0\0\0" + vni.to_bytes(3, "big") + b"\0"
         frame = BROADCAST + station + bytes(48)
-        self.core.datagram_from_underlay(remote, PORT, True, header + frame, self.now)
+        self.core.datagram_from_underlay(remote, VXLAN_PORT, True, header + frame, self.now)
 
     @rule(vni=vnis, station=macs, remote=remotes, add=st.booleans())
     def static(self, vni: int, station: bytes, remote: str, add: bool) -> None:
@@ -141,13 +141,13 @@ def carrying(trusted: frozenset[str] = frozenset()) -> tuple[Core, Kernel]:
     options = Options(local=LOCAL, ageing_s=10.0, trusted=trusted)
     kernel = Kernel(options)
     core = Core(options, kernel.mirror)
-    core.add_segment(Carried(10, TRUNK, 1, "239.1.1.10"), 0.0)
+    core.add_segment(SegmentSpec(10, TRUNK, 1, "239.1.1.10"), 0.0)
     return core, kernel
 
 
 def hear(core: Core, station: bytes, remote: str, now: float) -> None:
     datagram = b"\x08\0\0\0\0\0\x0a\0" + BROADCAST + station + bytes(48)
-    core.datagram_from_underlay(remote, PORT, True, datagram, now)
+    core.datagram_from_underlay(remote, VXLAN_PORT, True, datagram, now)
 
 
 def test_a_row_that_the_program_renewed_does_not_age() -> None:
@@ -184,9 +184,9 @@ def test_the_program_is_paused_while_someone_watches() -> None:
     def paused() -> int:
         return int(layout.PAUSED.unpack_from(kernel.maps.config, layout.PAUSED_AT)[0])
 
-    core.watch(lambda event: None)
+    core.watch(True)
     assert paused() == 1
-    core.watch(None)
+    core.watch(False)
     assert paused() == 0
 
 

@@ -1,0 +1,22 @@
+"""A VTEP that only decapsulates: what the suite sees of one that ignores the key `group`.
+
+`python -m tests.support.deaf_vtep --config FILE.toml`
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from vtep.core import Core
+from vtep.launch import launch
+
+
+def no_effects(*_arguments: Any) -> list[Any]:
+    """The core's answer to a frame that is not to be sent."""
+    return []
+
+
+if __name__ == "__main__":
+    setattr(Core, "frame_from_port", no_effects)  # noqa: B010
+    sys.exit(launch(sys.argv[sys.argv.index("--config") + 1], "python"))
