@@ -1,11 +1,13 @@
-"""`vxlab` on a terminal and in pipes: Mininet's CLI, Ctrl-C, captures, refusals."""
+"""`vxlab` on a terminal and in pipes: Mininet's CLI, signals, captures, errors."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +58,36 @@ def test_ctrl_c_while_a_lab_comes_up_leaves_nothing() -> None:
         assert terminal.wait() == 130
     eventually(assert_gone)
     assert not LabDirectory.named(NAME).path.exists()
+
+
+@pytest.mark.parametrize("when", ["nodes and links", PROMPT])
+def test_closing_the_terminal_takes_the_lab_down(when: str) -> None:
+    with Terminal(UP, str(CHECKOUT)) as terminal:
+        terminal.expect(when)
+        terminal.hang_up()
+        assert terminal.wait() == 128 + signal.SIGHUP
+    assert_gone()
+    assert not LabDirectory.named(NAME).path.exists()
+
+
+def test_sigterm_takes_the_lab_down() -> None:
+    with Terminal(UP, str(CHECKOUT)) as terminal:
+        terminal.expect(PROMPT)
+        terminal.process.terminate()
+        assert terminal.wait() == 128 + signal.SIGTERM
+    assert_gone()
+    assert not LabDirectory.named(NAME).path.exists()
+
+
+def test_closing_the_terminal_of_a_demo_takes_its_lab_down() -> None:
+    with Terminal([*VXLAB, "demo"], str(CHECKOUT)) as terminal:
+        terminal.expect("each VTEP joins")
+        directory = LabDirectory.named(f"demo-{terminal.process.pid}")
+        assert directory.alive()
+        terminal.hang_up()
+        terminal.wait()
+    assert processes_of(directory.path) == []
+    assert not directory.path.exists()
 
 
 def test_killing_the_command_kills_its_lab() -> None:
@@ -129,13 +161,13 @@ def test_a_mistake_is_one_line_and_no_traceback(
     assert "Traceback" not in done.stderr
 
 
-def test_a_part_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
+def up_with_tool(folder: Path, tool: str, script: str) -> subprocess.CompletedProcess[str]:
+    """Run `up -d` with a shell script in place of a tool."""
+    tools = folder / "bin"
     tools.mkdir()
-    broken = tools / "ovs-vswitchd"
-    broken.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    done = subprocess.run(
+    (tools / tool).write_text(f"#!/bin/sh\n{script}\n")
+    (tools / tool).chmod(0o755)
+    return subprocess.run(
         [*UP, "-d"],
         capture_output=True,
         text=True,
@@ -143,7 +175,64 @@ def test_a_part_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
         env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
         timeout=60,
     )
-    assert done.returncode == 1
-    assert "ovs-vswitchd: no such luck (logs: " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert_gone()
+
+
+def assert_failed_in_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1, done
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+    eventually(assert_gone)
+
+
+def test_a_component_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
+    done = up_with_tool(tmp_path, "ovs-vswitchd", "echo 'no such luck' >&2; exit 1")
+    assert_failed_in_one_line(done, "ovs-vswitchd: no such luck (logs: ")
+
+
+def test_a_command_that_fails_in_a_node_is_described_and_not_shown(tmp_path: Path) -> None:
+    real = shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    refuse = "echo 'RTNETLINK answers: Operation not supported' >&2; exit 2"
+    script = f'case "$*" in *"type veth"*) {refuse};; esac; exec {real} "$@"'
+    done = up_with_tool(tmp_path, "ip", script)
+    assert_failed_in_one_line(
+        done, "cannot make the link ", ": RTNETLINK answers: Operation not supported"
+    )
+    assert "type veth" not in done.stderr
+    assert "echo" not in done.stderr
+
+
+def test_when_the_main_process_dies_the_error_has_step_cause_and_log(tmp_path: Path) -> None:
+    done = up_with_tool(tmp_path, "ovsdb-tool", "kill -9 $PPID")
+    log = LabDirectory.named(NAME).log("lab")
+    step = f"lab {NAME} ended during the step 'start Open vSwitch'"
+    assert_failed_in_one_line(done, step, "its main process was killed by SIGKILL", f"(log: {log})")
+
+
+IMPATIENT = """
+import sys
+from vxlab.cli.main import main
+from vxlab.waiting import BUDGET_S
+BUDGET_S["bring-up step"] = 3.0
+main()
+"""
+
+
+def test_a_step_that_hangs_ends_with_an_error_that_names_it(tmp_path: Path) -> None:
+    """A VM that has the name of another node made Mininet wait for ever."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "ovs-vsctl").write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    (tools / "ovs-vsctl").chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPATIENT, *UP[len(VXLAB) :], "-d"],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        timeout=60,
+    )
+    step = f"lab {NAME}: the step 'start Open vSwitch' did not end within"
+    assert_failed_in_one_line(done, step, "(logs: ")
+    dead = vxlab("fdb", "--lab", NAME)
+    assert f"its start failed: {step}" in dead.stderr

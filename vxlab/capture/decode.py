@@ -1,4 +1,4 @@
-"""Packets of the wire in words, decoded by Scapy: for evidence and for reading along."""
+"""Captured packets in words, decoded by Scapy."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
 from vtep.constants import VXLAN_PORT
-from vxlab.capture.packets import OUTBOUND, Sighting
+from vxlab.capture.packets import OUTBOUND, CapturedPacket
 
 
 @dataclass(frozen=True)
 class Encapsulated:
     """A VXLAN packet seen on an underlay link, and the frame it carries."""
 
-    sighting: Sighting
+    captured: CapturedPacket
     outer: Ether
     inner: Ether
 
     @property
     def _ip(self) -> IP | IPv6:
-        """The outer IP header: what the first UDP header follows, whatever the inner frame has."""
+        """The outer IP header; the inner frame may have one, too, but not before the first UDP."""
         return self.outer[UDP].underlayer
 
     @property
@@ -62,13 +62,13 @@ def _ip_field(ip: IP | IPv6) -> tuple[str, str]:
     return "outer IPv4", f"{ip.src} -> {ip.dst}, TTL {ip.ttl}, flags {ip.flags or '-'}"
 
 
-def encapsulated(sighting: Sighting) -> Encapsulated | None:
-    """The VXLAN packet in a sighting, or None if it is none."""
-    outer = Ether(sighting.data)
+def encapsulated(captured: CapturedPacket) -> Encapsulated | None:
+    """The VXLAN packet in a captured packet, or None if it has none."""
+    outer = Ether(captured.data)
     if UDP not in outer or outer[UDP].dport != VXLAN_PORT or VXLAN not in outer:
         return None
     inner = outer[VXLAN].payload
-    return Encapsulated(sighting, outer, inner) if isinstance(inner, Ether) else None
+    return Encapsulated(captured, outer, inner) if isinstance(inner, Ether) else None
 
 
 def frame_line(frame: Ether) -> str:
@@ -81,16 +81,16 @@ def frame_line(frame: Ether) -> str:
     return str(frame.payload.summary())
 
 
-def one_line(sighting: Sighting) -> str:
-    """A sighting as `vxlab capture` prints it."""
-    time = datetime.fromtimestamp(sighting.time_ns / 1e9).strftime("%H:%M:%S.%f")
-    arrow = "out" if sighting.direction == OUTBOUND else "in"
-    found = encapsulated(sighting)
+def one_line(captured: CapturedPacket) -> str:
+    """A captured packet as `vxlab capture` prints it."""
+    time = datetime.fromtimestamp(captured.time_ns / 1e9).strftime("%H:%M:%S.%f")
+    arrow = "out" if captured.direction == OUTBOUND else "in"
+    found = encapsulated(captured)
     if found is None:
-        text = Ether(sighting.data).summary()
+        text = Ether(captured.data).summary()
     else:
         text = (
             f"VXLAN {found.source} -> {found.destination} VNI {found.vni}: "
             f"{found.inner.src} -> {found.inner.dst} {frame_line(found.inner)}"
         )
-    return f"{time} {sighting.interface} {arrow} {text}"
+    return f"{time} {captured.interface} {arrow} {text}"

@@ -27,8 +27,8 @@ INBOUND, OUTBOUND = 1, 2  # as in pcapng's direction flag
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """One packet as a tap saw it."""
+class CapturedPacket:
+    """One packet as a capture saw it."""
 
     time_ns: int
     node: str
@@ -37,11 +37,11 @@ class Sighting:
     data: bytes
 
 
-class Tap:
-    """One interface of one node."""
+class Capture:
+    """A capture on one interface of one node."""
 
     def __init__(self, node: str, interface: str) -> None:
-        """Open it in the current network namespace."""
+        """Open it on an interface of the current network namespace."""
         self.node = node
         self.interface = interface
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -52,21 +52,21 @@ class Tap:
         self.socket.bind((interface, ETH_P_ALL))
 
     def send(self, frame: bytes) -> None:
-        """Put a frame on the link, as the node itself would."""
+        """Send a frame on the link, as the node itself would."""
         self.socket.send(frame)
 
-    def read(self) -> Iterator[Sighting]:
-        """All packets that wait, oldest first."""
+    def read(self) -> Iterator[CapturedPacket]:
+        """All packets that are queued, oldest first."""
         while True:
             try:
                 data, extras, _, address = self.socket.recvmsg(_LARGEST, 256)
             except BlockingIOError:
                 return
-            yield self._sighting(data, extras, address[2])
+            yield self._captured(data, extras, address[2])
 
-    def _sighting(
+    def _captured(
         self, data: bytes, extras: list[tuple[int, int, bytes]], packet_type: int
-    ) -> Sighting:
+    ) -> CapturedPacket:
         time_ns = 0
         for level, kind, value in extras:
             if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
@@ -75,7 +75,9 @@ class Tap:
             elif (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
                 data = _with_tag(data, value)
         outgoing = packet_type == socket.PACKET_OUTGOING
-        return Sighting(time_ns, self.node, self.interface, OUTBOUND if outgoing else INBOUND, data)
+        return CapturedPacket(
+            time_ns, self.node, self.interface, OUTBOUND if outgoing else INBOUND, data
+        )
 
 
 def _with_tag(data: bytes, auxdata: bytes) -> bytes:
@@ -86,17 +88,17 @@ def _with_tag(data: bytes, auxdata: bytes) -> bytes:
     return data[:12] + struct.pack("!HH", ethertype, tci) + data[12:]
 
 
-def follow(taps: list[Tap], timeout_s: float | None = None) -> Iterator[Sighting]:
-    """Packets of all taps as they come, in order of time within a batch; ends after a silence."""
-    by_fd = {tap.socket.fileno(): tap for tap in taps}
+def follow(captures: list[Capture], timeout_s: float | None = None) -> Iterator[CapturedPacket]:
+    """Packets of all captures as they come, each batch in order of time; ends after a silence."""
+    by_fd = {capture.socket.fileno(): capture for capture in captures}
     poller = select.poll()
     for fd in by_fd:
         poller.register(fd, select.POLLIN)
     while ready := poller.poll(None if timeout_s is None else timeout_s * 1000):
-        batch = [sighting for fd, _ in ready for sighting in by_fd[fd].read()]
-        yield from sorted(batch, key=lambda sighting: sighting.time_ns)
+        batch = [captured for fd, _ in ready for captured in by_fd[fd].read()]
+        yield from sorted(batch, key=lambda captured: captured.time_ns)
 
 
-def drain(taps: list[Tap]) -> list[Sighting]:
-    """All packets that wait at the taps, in order of time."""
-    return sorted((s for tap in taps for s in tap.read()), key=lambda s: s.time_ns)
+def drain(captures: list[Capture]) -> list[CapturedPacket]:
+    """All packets that are queued in the captures, in order of time."""
+    return sorted((s for capture in captures for s in capture.read()), key=lambda s: s.time_ns)

@@ -1,4 +1,4 @@
-"""Sightings as a pcapng that Wireshark opens, with interface names and directions."""
+"""Captured packets as a pcapng that Wireshark opens, with interface names and directions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from scapy.packet import Raw
 from scapy.utils import PcapNgWriter
 
-from vxlab.capture.packets import Sighting
+from vxlab.capture.packets import CapturedPacket
 
 _ETHERNET = 1  # LINKTYPE_ETHERNET
 
@@ -22,12 +22,12 @@ class Recorder:
         self._writer.write_header(None)
         self._writer.f.flush()
 
-    def write(self, sighting: Sighting) -> None:
+    def write(self, captured: CapturedPacket) -> None:
         """Append one packet."""
-        packet = Raw(sighting.data)
-        packet.time = sighting.time_ns / 1e9
-        packet.sniffed_on = sighting.interface
-        packet.direction = sighting.direction
+        packet = Raw(captured.data)
+        packet.time = captured.time_ns / 1e9
+        packet.sniffed_on = captured.interface
+        packet.direction = captured.direction
         self._writer.write_packet(packet)
         self._writer.f.flush()
 
@@ -36,9 +36,9 @@ class Recorder:
         self._writer.close()
 
 
-def save(path: Path, sightings: list[Sighting]) -> None:
-    """Write a list of sightings as one file."""
+def save(path: Path, captured_packets: list[CapturedPacket]) -> None:
+    """Write a list of captured packets as one file."""
     recorder = Recorder(str(path))
-    for sighting in sightings:
-        recorder.write(sighting)
+    for captured in captured_packets:
+        recorder.write(captured)
     recorder.close()

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from vxlab.capture.packets import Sighting, follow
+from vxlab.capture.packets import CapturedPacket, follow
 from vxlab.cli.manage import find_alive, lab_option, parse_settings, set_option
 from vxlab.control import rpc
 from vxlab.errors import LabError
-from vxlab.lab.captures import open_taps
+from vxlab.lab.captures import open_captures
 from vxlab.lab.handle import Lab
 
 
@@ -37,25 +37,27 @@ def capture(
     pairs = [
         (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
     ]
-    taps = open_taps(found, pairs)
+    captures = open_captures(found, pairs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
-    sightings = _first(count, follow(taps))
+    captured_packets = _first(count, follow(captures))
     with contextlib.suppress(KeyboardInterrupt):
         if write:
-            _record(write, sightings)
+            _record(write, captured_packets)
         else:
-            _print(sightings)
+            _print(captured_packets)
 
 
-def _first(count: int | None, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
-    for number, sighting in enumerate(sightings, start=1):
-        yield sighting
+def _first(
+    count: int | None, captured_packets: Iterator[CapturedPacket]
+) -> Iterator[CapturedPacket]:
+    for number, captured in enumerate(captured_packets, start=1):
+        yield captured
         if number == count:
             return
 
 
-def _record(path: str, sightings: Iterator[Sighting]) -> None:
+def _record(path: str, captured_packets: Iterator[CapturedPacket]) -> None:
     # lazy: Scapy costs 0.3 s, and other commands do without it
     from vxlab.capture.pcapng import Recorder
 
@@ -65,20 +67,20 @@ def _record(path: str, sightings: Iterator[Sighting]) -> None:
         raise LabError(f"{path}: {error.strerror}") from error
     written = 0
     try:
-        for sighting in sightings:
-            recorder.write(sighting)
+        for captured in captured_packets:
+            recorder.write(captured)
             written += 1
     finally:
         recorder.close()
         print(f"vxlab: {written} packets", file=sys.stderr)
 
 
-def _print(sightings: Iterator[Sighting]) -> None:
+def _print(captured_packets: Iterator[CapturedPacket]) -> None:
     # lazy: as above
     from vxlab.capture.decode import one_line
 
-    for sighting in sightings:
-        print(one_line(sighting), flush=True)
+    for captured in captured_packets:
+        print(one_line(captured), flush=True)
 
 
 @click.command()

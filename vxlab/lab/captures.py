@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterable
 
-from vxlab.capture.packets import Tap
+from vxlab.capture.packets import Capture
 from vxlab.errors import UsageError
 from vxlab.lab.enter import SWITCH_KINDS, become_observer, enter_network
 from vxlab.lab.handle import Lab
@@ -17,7 +17,7 @@ from vxlab.topology.names import is_port_of
 _AGENT_TAPS = "vxtap"  # prefix of the names that vtep.fastpath.tap gives
 
 
-def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
+def open_captures(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Capture]:
     """Open captures on (node, interface) pairs; interface None means all of the node's links.
 
     This process keeps the lab's privileges: a lab of an ordinary user has a user namespace, and a
@@ -27,17 +27,19 @@ def open_taps(lab: Lab, targets: Iterable[tuple[str, str | None]]) -> list[Tap]:
     rows = [(lab.node(node), interface) for node, interface in targets]
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     become_observer(lab.directory, init)
-    taps = []
+    captures = []
     for row, interface in rows:
         enter_network(lab.directory, init, row["name"], row["kind"])
         there = _interfaces(row["name"], row["kind"])
         if interface is not None and interface not in there:
             raise UsageError(f"{row['name']}:{interface}: must be one of {', '.join(there)}")
-        taps += [Tap(row["name"], name) for name in ([interface] if interface else _links(there))]
+        captures += [
+            Capture(row["name"], name) for name in ([interface] if interface else _links(there))
+        ]
     with contextlib.suppress(PermissionError):
         setns(home, CLONE_NEWNET)
     os.close(home)
-    return taps
+    return captures
 
 
 def _interfaces(node: str, kind: str) -> list[str]:
