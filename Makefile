@@ -27,7 +27,7 @@ setup: ## bring this machine to working order; silent when there is nothing to d
 lint: setup ## ruff, mypy, sizes, words
 	@$(PYTHON) -m ruff check --quiet --output-format concise $(CODE)
 	@$(PYTHON) -m ruff format --check --quiet $(CODE) || { \
-	    $(PYTHON) -m ruff format --check $(CODE); echo 'mend with: $(PYTHON) -m ruff format $(CODE)'; exit 1; }
+	    $(PYTHON) -m ruff format --check $(CODE); echo 'fix with: $(PYTHON) -m ruff format $(CODE)'; exit 1; }
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m tests.lint.sizes
 	@$(PYTHON) -m tests.lint.words

@@ -41,7 +41,7 @@ __all__ = [
     "whole",
 ]
 
-# Loaded on first use: Mininet costs import time, and most commands do without it.
+# Loaded on first use: Mininet costs import time, and most commands do not need it.
 _HOMES = {
     "FLAG": "vxlab.topology.options",
     "GROUP": "vxlab.topology.options",

@@ -101,7 +101,7 @@ def page(found: Found) -> str:
         f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, Python {machine['python']}. "
         "An absolute time means little on a shared machine: look at the ratios, which are of one "
         "run.",
-        "## What is wanted, and what was measured",
+        "## Goals and measurements",
         goals_told(found, markdown=True),
         "## Ways to join two VMs",
         _METHOD,
@@ -236,12 +236,12 @@ def goals_told(found: Found, markdown: bool = False) -> str:
         bound = f"{'≥' if goal.least else '≤'} {goal.bound:,g}"
         rows.append([goal.told, bound, "-" if value is None else _number(value), verdict])
     if markdown:
-        return _table(["figure", "wanted", "measured", ""], rows)
+        return _table(["figure", "goal", "measured", ""], rows)
     return "\n".join(f"{told:45}{bound:>12}{value:>12}  {met}" for told, bound, value, met in rows)
 
 
 def _draw(path: Path, title: str, key: str, found: Found) -> None:
-    """A bar chart for narrow screens; the values stand in the labels, where no bar hides them."""
+    """A bar chart for narrow screens; the values are in the labels, where no bar covers them."""
     # lazy: only a run that writes needs it
     import pygal
     from pygal.style import Style

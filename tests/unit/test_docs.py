@@ -41,7 +41,7 @@ def file_block(page: Path, name: str) -> Block:
 
 
 def section(text: str, head: str) -> str:
-    """What stands under a second-level head."""
+    """The text under a second-level heading."""
     return text.split(f"\n## {head}\n")[1].split("\n## ")[0]
 
 

@@ -89,7 +89,7 @@ def _with_tag(data: bytes, auxdata: bytes) -> bytes:
 
 
 def follow(captures: list[Capture], timeout_s: float | None = None) -> Iterator[CapturedPacket]:
-    """Packets of all captures as they come, each batch in order of time; ends after a silence."""
+    """Packets of all captures as they arrive, each batch in order of time; ends after a silence."""
     by_fd = {capture.socket.fileno(): capture for capture in captures}
     poller = select.poll()
     for fd in by_fd:

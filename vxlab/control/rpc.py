@@ -46,7 +46,7 @@ def _result(path: Path, line: str) -> Any:
 
 
 def ask(path: Path, do: str, **arguments: Any) -> Any:
-    """Send one request and return its result; LabError bears what the other side refused."""
+    """Send one request and return its result; LabError says what the other side refused."""
     try:
         with connect(path) as peer, peer.makefile("rw", encoding="utf-8") as lines:
             lines.write(json.dumps({"do": do, **arguments}) + "\n")
