@@ -52,8 +52,8 @@ coverage: setup ## measure which lines the unit tests run; ARGS="tests/unit test
 bench: setup ## measure performance; not part of the tests
 	@$(PYTHON) -m tests.bench $(ARGS)
 
-interop: setup ## test each kind of VTEP with each other, over both families: writes docs/interop.md
-	@$(PYTHON) -m tests.interop docs/interop.md
+interop: setup ## test each kind of VTEP with each other, over both families: writes docs/results/interop.md
+	@$(PYTHON) -m tests.interop docs/results/interop.md
 
 lock: setup ## pin the newest versions of the dependencies, with hashes
 	@vxlab/setup/lock.sh

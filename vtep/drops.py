@@ -7,7 +7,7 @@ from typing import Any
 
 
 class DropReason(IntEnum):
-    """Every reason why a frame or packet is dropped; docs/events.md explains them.
+    """Every reason why a frame or packet is dropped; docs/reference/events.md explains them.
 
     Numbers are never reused.
     """

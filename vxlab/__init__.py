@@ -44,7 +44,7 @@ __all__ = [
 
 make_importable()  # before anything of this package imports Mininet
 
-# Loaded on first use: Mininet costs import time, and most commands do without it.
+# Loaded on first use: Mininet costs import time, and most commands do not need it.
 _HOMES = {
     "FLAG": "vxlab.topology.options",
     "GROUP": "vxlab.topology.options",

@@ -48,7 +48,7 @@ def _text(cell: Any) -> str:
 
 
 def _rich_table(columns: Sequence[str], cells: list[list[str]], title: str) -> None:
-    # lazy: rich costs 0.1 s, and pipes do without it
+    # lazy: rich costs 0.1 s, and pipes do not need it
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`make bench`: one run, all ways side by side and in turn, medians and ratios, into docs/.
+"""`make bench`: one run, all ways side by side and in turn, medians and ratios, into docs/results/.
 
 make bench                            everything, some 20 minutes
 make bench ARGS="--only rtt"          one figure; the others stay as they were

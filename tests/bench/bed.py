@@ -32,7 +32,7 @@ class Way:
     """One way to join two VMs, and how its VTEP is started (None: there is none)."""
 
     name: str
-    told: str
+    label: str  # self-explanatory, for tables and charts
     module: tuple[str, ...] | None
     multicast: bool = True
     offloads: bool = True  # of the VMs: checksums and segmentation left to the network
@@ -42,17 +42,15 @@ class Way:
 
 NOTHING, KERNEL = "nothing", "kernel"
 WAYS = (
-    Way(NOTHING, "no encapsulation: bridges alone", None),
-    Way(KERNEL, "the kernel's vxlan device and a bridge", ("vxlab.vteps.linux",)),
-    Way("lean", "the same, its bridges without the firewall", ("vxlab.vteps.linux",),
-        firewall=False),
-    Way("ovs", "Open vSwitch's vxlan port", ("vxlab.vteps.ovs",), False, offloads=False),
-    Way("ebpf", "our agent, eBPF data path", ("vtep", "--datapath", "ebpf")),
-    Way("python", "our agent, Python data path", ("vtep", "--datapath", "python")),
-    Way("checksums", "the same, with outer UDP checksums", ("vtep", "--datapath", "python"),
+    Way(NOTHING, "no encapsulation (Linux bridges)", None),
+    Way(KERNEL, "kernel vxlan device", ("vxlab.vteps.linux",)),
+    Way("lean", "kernel vxlan device, no br_netfilter", ("vxlab.vteps.linux",), firewall=False),
+    Way("ovs", "Open vSwitch vxlan port", ("vxlab.vteps.ovs",), False, offloads=False),
+    Way("ebpf", "vxlab agent, eBPF", ("vtep", "--datapath", "ebpf")),
+    Way("python", "vxlab agent, Python", ("vtep", "--datapath", "python")),
+    Way("checksums", "vxlab agent, Python, UDP checksums", ("vtep", "--datapath", "python"),
         checksums=True),
-    Way("naive", "a loop that has Scapy take each packet apart", ("tests.bench.naive",),
-        offloads=False),
+    Way("naive", "Scapy for each packet", ("tests.bench.naive",), offloads=False),
 )  # fmt: skip
 
 _NODES = """

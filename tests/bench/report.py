@@ -1,4 +1,4 @@
-"""The bench's figures as JSON, as a page with tables, and as pictures; all in docs/."""
+"""The bench's figures as JSON, as a page with tables, and as pictures; all in docs/results/."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.bench.load import SMALL, TRIAL_S, UNDER_WAY
 from tests.bench.summary import ratio
 from tests.bench.wire import TCP_S
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-JSON, PAGE = DOCS / "bench.json", DOCS / "bench.md"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+JSON, PAGE = RESULTS / "bench.json", RESULTS / "bench.md"
 
 Found = dict[str, Any]
 
@@ -77,7 +77,7 @@ def write(found: Found) -> None:
     JSON.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     PAGE.write_text(page(found))
     for name, (title, key) in _PICTURES.items():
-        _draw(DOCS / name, title, key, found)
+        _draw(RESULTS / name, title, key, found)
 
 
 def _machine() -> dict[str, Any]:
@@ -101,7 +101,7 @@ def page(found: Found) -> str:
         f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, Python {machine['python']}. "
         "An absolute time means little on a shared machine: look at the ratios, which are of one "
         "run.",
-        "## What is wanted, and what was measured",
+        "## Goals and measurements",
         goals_told(found, markdown=True),
         "## Ways to join two VMs",
         _METHOD,
@@ -148,7 +148,7 @@ _LABS = (
 _LAB_TCP = (
     "One TCP stream through the whole lab of the scene: VM, bridge, VTEP, underlay switch, VTEP, "
     "bridge, VM. With Open vSwitch in userspace one thread of vswitchd is what bounds it: "
-    "[datapath.md](datapath.md) has its profile."
+    "[data-paths.md](../reference/data-paths.md) has its profile."
 )
 _FIRST = (
     "One agent, from a VM's frame to the packet on the underlay, in microseconds (median): with an "
@@ -172,7 +172,7 @@ def _ways(found: Found) -> str:
         if figures is None:
             continue
         cells = [_cell(ways, figures, key) for key in _COLUMNS]
-        rows.append([f"{way.name}: {way.told}", *cells])
+        rows.append([way.label, *cells])
     return _table(head, rows)
 
 
@@ -236,22 +236,27 @@ def goals_told(found: Found, markdown: bool = False) -> str:
         bound = f"{'≥' if goal.least else '≤'} {goal.bound:,g}"
         rows.append([goal.told, bound, "-" if value is None else _number(value), verdict])
     if markdown:
-        return _table(["figure", "wanted", "measured", ""], rows)
+        return _table(["figure", "goal", "measured", ""], rows)
     return "\n".join(f"{told:45}{bound:>12}{value:>12}  {met}" for told, bound, value, met in rows)
 
 
 def _draw(path: Path, title: str, key: str, found: Found) -> None:
+    """A bar chart for narrow screens; the values are in the labels, where no bar covers them."""
     # lazy: only a run that writes needs it
     import pygal
     from pygal.style import Style
 
-    plain = Style(background="white", plot_background="white", font_family="sans-serif")
+    style = Style(
+        background="white", plot_background="white", font_family="sans-serif", colors=("#1d4ed8",),
+        title_font_size=20, label_font_size=15, major_label_font_size=15, opacity=1,
+    )  # fmt: skip
     chart = pygal.HorizontalBar(
-        title=title, show_legend=False, style=plain, print_values=True, height=320, width=720,
-        disable_xml_declaration=True, js=(), value_formatter=_number,
+        title=title, show_legend=False, style=style, height=400, width=640, spacing=8,
+        show_x_guides=False, show_y_guides=False, disable_xml_declaration=True, js=(),
+        value_formatter=_number, margin_left=10,
     )  # fmt: skip
     ways = found.get("ways", {})
-    told = [(way.name, figure_of(ways.get(way.name, {}), key)) for way in WAYS]
-    chart.x_labels = [name for name, _ in told]
-    chart.add(title, [value for _, value in told])
+    figures = [(way.label, figure_of(ways.get(way.name, {}), key)) for way in reversed(WAYS)]
+    chart.x_labels = [f"{label}: {_number(value)}" for label, value in figures]
+    chart.add(title, [value for _, value in figures])
     path.write_text(chart.render(is_unicode=True) + "\n")

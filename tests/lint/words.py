@@ -60,6 +60,61 @@ RULES = (
     Rule(re.compile(r"/(work|root|home/\w+)/(main|shared|\.)"), "*", "a path of one machine"),
 )
 
+# Phrases that a reader has to read twice, as regular expressions, and what to write instead.
+PHRASES = {
+    r"\bshall\b": "'must', 'will' or 'is expected'",
+    r"\blest\b": "'so that ... cannot'",
+    r"\bthrice\b": "'three times'",
+    r"\bwhilst\b": "'while'",
+    r"\b(where|there|here)(of|from|unto|upon|withal)\b": "the noun itself",
+    r"\bbears?\b": "'has', 'carries' or 'supports'",
+    r"\bmends?\b|\bmended\b|\bmending\b": "'fix'",
+    r"\bcures?\b|\bcured\b": "'fix'",
+    r"\ballowed is\b|; allowed:": "'must be' or 'expected'",
+    r"\bis wanted\b|\bare wanted\b|\bif wanted\b": "'expected' or 'requested'",
+    r"\bno TOML\b|\bno JSON\b|\bno YAML\b": "'invalid TOML'",
+    r"\bof (its|their|our|his) own word\b|\bown word\b": "'a local reply' or 'unsolicited'",
+    r"\boperator's (word|mistake)s?\b": "'a static entry', 'a configuration error'",
+    r"\bVM's word\b|\bVTEP's word\b": "'VM traffic', 'what the VTEP reports'",
+    r"\btold instead of\b|\bis told of\b|\bas told\b": "'configured statically', 'reported'",
+    r"\bcomes? to (exist|be)\b|\bcannot be does not\b": "'is created', 'is rejected'",
+    r"\bwhat of (it|them)\b": "'which components'",
+    r"\bknows? (no|nothing|neither)\b": "'does not support', 'does not depend on'",
+    r"\bspeaks? (of|to|IPv|IP)\b": "'describes', 'uses'",
+    r"\bfor want of\b": "'without' or 'because ... is missing'",
+    r"\bsay(s)? so (it|that) (is|be)\b": "what is meant",
+    r"\bno opinion\b": "'independent of'",
+    r"\bwhat is in the way\b|\bsays what is in\b": "'the cause'",
+    r"\bin (its|our|their) hands\b|\bin both our hands\b": "'controlled by'",
+    r"\b(is|are|carried|used|needed) no more\b(?! than)": "'no longer'",
+    r"\blooks? after\b": "'manages'",
+    r"\bas (it|they) (is|are) to be\b|\bwhat (it|a lab) is to be\b": "'as configured'",
+    r"\bby (its|their|his) hand\b": "'manually'",
+    r"\bof this (kind|sort) alone\b": "'only'",
+    r"\bso it is\b(?! \w+ed\b)|\bso it (shall|should) be\b": "'this is expected'",
+    r"\bnor (is|are|does) it\b": "a new sentence",
+    r"\bstands? (at|on|under|behind|over|for itself)\b": "'is in', 'is at'",
+    r"\bin the words of\b|'s words\b": "'in the terms of'",
+    r"\bas they come\b|\bas it comes\b": "'as they arrive'",
+    r"\bunfinished checksums?\b": "'partial checksum'",
+    r"\bno such (thing|one)\b": "what is missing",
+    r"\bto be had\b": "'available'",
+    r"\bhappens? upon\b|\bcomes? upon\b": "'finds'",
+    r"\bhas the say\b|\bthe say of\b": "'decides'",
+    r"\btakes? (it|them) apart\b": "'parses'",
+    r"\bcannot be asked so\b": "'usage error'",
+    r"\bway with errors\b|\bits way with\b": "'error handling'",
+    r"\bplays? the scene\b|\bthe scene of\b": "'runs the demo'",
+    r"\bin the operator's\b|\boperator may\b": "'configuration', 'the user'",
+    r"\bdoes without\b|\bdo without\b": "'does not need'",
+    r"\bit is nobody's\b|\bnobody's\b": "the owner, named",
+    r"\ba lack\b|\blacks\b(?= (is|are))|\beach lack\b": "'what is missing'",
+}
+RULES += tuple(
+    Rule(re.compile(pattern, re.IGNORECASE), "*", f"write {better}", ("LICENSE",))
+    for pattern, better in PHRASES.items()
+)
+
 
 def places(path: Path, text: str) -> Iterator[str]:
     """Where a file breaks a rule: file, line, reason, and the line itself."""

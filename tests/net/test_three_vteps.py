@@ -255,7 +255,7 @@ def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: Recorded
     found = sorted(map(outer_fields, read))
     assert found == expected
     assert len(found) == 9  # 1 + 2 of the flood, 3 unicasts seen at both ends
-    # What looks odd to tshark bears an expert item of severity "warning" or worse.
+    # A packet that tshark doubts has an expert item of severity "warning" or worse.
     assert (
         tshark(capture, "udp.port == 4789 && _ws.expert.severity >= 0x600000", "_ws.expert.message")
         == []

@@ -11,6 +11,7 @@ import pytest
 
 from tests.interop.checks import CHECKS
 from tests.lint.files import CHECKOUT
+from tests.support.pages import COMMAND_LANGUAGES, Block, blocks, pages
 from vtep import config, events
 from vtep.drops import DropReason
 from vxlab.cli.main import vxlab
@@ -21,26 +22,26 @@ from vxlab.topology.overlay import LEARNED_NEIGHBOURS
 from vxlab.vteps.kinds import KINDS
 
 README = (CHECKOUT / "README.md").read_text()
-EVENTS = (CHECKOUT / "docs" / "events.md").read_text()
-PAGES = [
-    CHECKOUT / "README.md",
-    CHECKOUT / "CHANGELOG.md",
-    *sorted((CHECKOUT / "docs").glob("*.md")),
-]
+EVENTS = (CHECKOUT / "docs" / "reference" / "events.md").read_text()
+COMMANDS = (CHECKOUT / "docs" / "reference" / "commands.md").read_text()
+STANDALONE = CHECKOUT / "docs" / "guides" / "standalone-vtep.md"
+PAGES = [CHECKOUT / page for page in pages()]
+MAX_README_LINES = 120
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def page_name(page: Path) -> str:
-    return page.name
+    return page.relative_to(CHECKOUT).as_posix()
 
 
-def examples(language: str) -> list[str]:
-    """README's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def file_block(page: Path, name: str) -> Block:
+    """The block of a page that is the text of a file."""
+    (found,) = [b for b in blocks(page.relative_to(CHECKOUT)) if b.file == name]
+    return found
 
 
 def section(text: str, head: str) -> str:
-    """What stands under a second-level head."""
+    """The text under a second-level heading."""
     return text.split(f"\n## {head}\n")[1].split("\n## ")[0]
 
 
@@ -50,17 +51,21 @@ def first_cells(text: str) -> set[str]:
     return {word for cell in cells for word in re.findall(r"`([a-z_]+)`", cell)}
 
 
-def test_python_examples_compile() -> None:
-    topology, test = examples("python")
-    compile(topology, "mine.py", "exec")
-    names: dict[str, object] = {}
-    exec(compile(test, "test_mine.py", "exec"), names)
-    assert any(name.startswith("test_") for name in names)
+def test_readme_is_short() -> None:
+    assert README.count("\n") <= MAX_README_LINES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_block_has_a_language_and_a_reason_if_it_is_not_run(page: Path) -> None:
+    for block in blocks(page.relative_to(CHECKOUT)):
+        assert block.language, f"{block.page}:{block.line}: a block without a language"
+        if block.not_run is not None:
+            assert len(block.not_run.split()) >= 3, f"{block.page}:{block.line}: no reason"
 
 
 def test_the_topology_example_builds(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(examples("python")[0])
+    file.write_text(file_block(CHECKOUT / "README.md", "mine.py").text)
     topo = registry.build(str(file), {"ageing.hv1": "10"})
     assert list(topo.hypervisors) == ["hv1", "hv2"]
     assert {name: vm.segment.vni for name, vm in topo.vms.items()} == {
@@ -70,36 +75,37 @@ def test_the_topology_example_builds(tmp_path: Path) -> None:
     }
 
 
-def test_the_test_example_speaks_of_the_topology_example(tmp_path: Path) -> None:
-    topology, test = examples("python")
-    file = tmp_path / "mine.py"
-    file.write_text(topology)
-    rows = {row["name"]: row for row in registry.build(str(file), {}).rows()}
-    assert rows["web2"]["ip"] == ["10.1.0.2/24"]
-    assert f'"{rows["web2"]["mac"]}", "{rows["hv2"]["underlay"]}"' in test
-    assert rows["db1"]["ip"] == ["10.1.0.3/24"]
-
-
 def test_the_agents_configuration_parses() -> None:
-    (example,) = examples("toml")
-    parsed = config.parse(example)
+    parsed = config.parse(file_block(STANDALONE, "host1.toml").text)
     assert (parsed.name, parsed.ports) == ("host1", ("port0",))
-    assert f"vtep.ctl --socket {parsed.control} fdb" in README
+    assert f"vtep.ctl --socket {parsed.control} fdb" in STANDALONE.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_commands_that_are_named_exist(page: Path) -> None:
-    named = set(re.findall(r"(?<![\w./-])vxlab ([a-z]+)", page.read_text()))
+    named = set(re.findall(r"`vxlab ([a-z]+)", page.read_text()))
+    for block in blocks(page.relative_to(CHECKOUT)):
+        if block.language in COMMAND_LANGUAGES:
+            named |= set(re.findall(r"(?:^|^\$ |[;|(] )vxlab ([a-z]+)", block.text, re.MULTILINE))
     assert named <= set(vxlab.commands)
 
 
-def test_readme_has_a_row_for_every_command_with_flags_that_exist() -> None:
-    rows = re.findall(r"^\| `vxlab (\w+)(.*?)` \|", section(README, "Commands"), re.MULTILINE)
-    assert sorted(name for name, _ in rows) == sorted(vxlab.commands)
-    for name, usage in rows:
+def test_commands_page_has_a_row_for_every_command_with_flags_that_exist() -> None:
+    table = section(COMMANDS, "vxlab")
+    rows = re.findall(r"^\|(.*?)\|", table, re.MULTILINE)
+    usages = [usage for row in rows for usage in re.findall(r"`vxlab (.*?)`", row)]
+    assert {usage.split()[0] for usage in usages} == set(vxlab.commands)
+    for usage in usages:
+        name = usage.split()[0]
         flags = {flag for p in vxlab.commands[name].params for flag in p.opts}
-        usage = usage.replace(" -- CMD", "")
-        assert set(re.findall(r"-{1,2}[a-z-]+", usage)) <= flags, name
+        named = re.findall(r"(?<![\w-])-{1,2}[a-z-]+", usage.replace(" -- CMD", ""))
+        assert set(named) <= flags, usage
+
+
+def test_commands_page_has_a_row_for_every_make_target() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert set(re.findall(r"^\| `make ([a-z-]+)`", section(COMMANDS, "make"), re.M)) == targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -128,7 +134,7 @@ def test_every_drop_reason_is_told_and_no_other() -> None:
 
 
 def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() -> None:
-    page = (CHECKOUT / "docs" / "interop.md").read_text()
+    page = (CHECKOUT / "docs" / "results" / "interop.md").read_text()
     pairs = set(itertools.product(KINDS, repeat=2))
     for title in ("Over IPv4", "Over IPv6"):
         rows = re.findall(r"^\| (\w+) \| (\w+) \| ([\w-]+) \| (.*) \|$", section(page, title), re.M)
@@ -138,7 +144,7 @@ def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() 
 
 
 def test_the_page_of_conformance_has_every_row_and_ours_deviates_nowhere() -> None:
-    page = (CHECKOUT / "docs" / "conformance.md").read_text()
+    page = (CHECKOUT / "docs" / "results" / "conformance.md").read_text()
     cells = r"^\| (\S+) \| [^|]+ \| ([^|]+) \| ([^|]+) \| ([^|]+) \|"
     head, rule, *found = re.findall(cells, section(page, "Rows"), re.MULTILINE)
     assert (head[0], head[3], rule[0]) == ("row", "python", "---")
@@ -158,7 +164,7 @@ def test_every_decision_and_field_is_told_and_no_other() -> None:
 
 
 def test_the_drawing_is_sound_and_speaks_to_those_who_cannot_see_it() -> None:
-    root = ElementTree.parse(CHECKOUT / "docs" / "scene.svg").getroot()
+    root = ElementTree.parse(CHECKOUT / "docs" / "pictures" / "flood-and-learn.svg").getroot()
     title, desc = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
     assert title is not None and title.text
     assert desc is not None and desc.text
@@ -170,4 +176,5 @@ def test_the_drawing_is_sound_and_speaks_to_those_who_cannot_see_it() -> None:
 
 
 def test_the_number_of_hypervisors_that_learn_their_neighbours_is_the_codes() -> None:
-    assert f"Beyond {LEARNED_NEIGHBOURS} hypervisors" in README
+    limits = (CHECKOUT / "docs" / "reference" / "limits.md").read_text()
+    assert f"Beyond {LEARNED_NEIGHBOURS} hypervisors" in limits

@@ -10,7 +10,7 @@
  *   from_port      on tc ingress of a port: encapsulate, send on the underlay interface
  *   from_underlay  on tc ingress of the underlay interface: check, decapsulate, send on the port
  *
- * Super-frames (GSO) and unfinished checksums (CHECKSUM_PARTIAL) are forwarded as they are.
+ * Super-frames (GSO) and partial checksums (CHECKSUM_PARTIAL) are forwarded as they are.
  * Compiled once for each family of the underlay.
  */
 #include <linux/bpf.h>

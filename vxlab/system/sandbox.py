@@ -3,7 +3,7 @@
     vxlab ── keeper ─┬─ init (PID 1 of the lab) ── the lab's main process ── everything else
                      └ leaves when the lab is detached
 When PID 1 ends, for whatever reason, the kernel ends all others, and only files remain. An
-ordinary user gets a user namespace as well. Root does without, so that kernel modules and eBPF can
+ordinary user gets a user namespace as well. Root does not need one, so that kernel modules and eBPF can
 be used.
 """
 

@@ -1,4 +1,4 @@
-"""What an operator may set of a topology (`--set KEY=VALUE`), checked before anything is built.
+"""Options of a topology (`--set KEY=VALUE`), checked before anything is built.
 
 `KEY` is for the whole lab; `KEY.HYPERVISOR` for one hypervisor, where the option allows it.
 """

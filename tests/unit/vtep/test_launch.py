@@ -64,7 +64,7 @@ def test_a_machine_that_prevents_the_start_ends_with_1(
 @pytest.mark.parametrize(
     "line",
     [
-        "no JSON",
+        "not JSON",
         "[]",
         '{"do": "dance"}',
         '{"do": "spawn"}',
