@@ -110,8 +110,11 @@ def test_commands_page_has_a_row_for_every_make_target() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_options_that_are_named_exist(page: Path) -> None:
-    known = {option.name for option in COMMON}
-    assert set(re.findall(r"--set ([a-z_]+)", page.read_text())) <= known
+    text = page.read_text()
+    known = {option.name for option in COMMON} | set(re.findall(r"Option\(\"([a-z_]+)\"", text))
+    for name in registry.names():
+        known |= {option.name for option in registry.load(name).options}
+    assert set(re.findall(r"--set ([a-z_]+)", text)) <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -124,8 +127,8 @@ def test_make_targets_that_are_named_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        if not target.startswith("https://"):
-            assert (page.parent / target).exists(), target
+        if not target.startswith(("https://", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
 
 
 def test_every_drop_reason_is_told_and_no_other() -> None:

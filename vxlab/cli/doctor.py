@@ -18,7 +18,7 @@ def doctor(json_: bool) -> None:
     if json_:
         as_json([vars(check) for check in found])
     else:
-        rows = [(check.name, _verdict(check), check.detail, check.cure) for check in found]
+        rows = [(check.name, _verdict(check), check.detail, check.fix) for check in found]
         table(["check", "result", "detail", "fix"], rows)
         for check in found:
             for line in check.lines:

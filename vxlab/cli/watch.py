@@ -115,7 +115,7 @@ def _record(path: str, captured_packets: Iterator[CapturedPacket], captures: lis
 
 
 def _print(captured_packets: Iterator[CapturedPacket]) -> None:
-    # lazy: Scapy costs 0.3 s, and other commands do without it
+    # lazy: Scapy costs 0.3 s, and other commands do not need it
     from vxlab.capture.decode import one_line
 
     _announce_capture()

@@ -44,4 +44,5 @@ def _answer(line: str, table: Table) -> dict[str, Any]:
     except LabError as error:
         return {"ok": False, "error": str(error), "usage": isinstance(error, UsageError)}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return {"ok": False, "error": f"request {line.strip()!r}; `do` must be one of: {', '.join(table)}"}
+        expected = f"`do` must be one of: {', '.join(table)}"
+        return {"ok": False, "error": f"request {line.strip()!r}; {expected}"}

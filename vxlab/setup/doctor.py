@@ -53,8 +53,8 @@ def _tools(probes: Probes) -> Check:
     missing = {tool: package for tool, package in TOOLS.items() if not probes.tool(tool)}
     if not missing:
         return found("tools", f"all {len(TOOLS)} of them")
-    cure = apt_install(missing.values())
-    return lacking("tools", f"not found: {', '.join(missing)}", cure)
+    fix = apt_install(missing.values())
+    return lacking("tools", f"not found: {', '.join(missing)}", fix)
 
 
 def _open_vswitch(probes: Probes) -> Check:
@@ -62,8 +62,8 @@ def _open_vswitch(probes: Probes) -> Check:
     version = re.search(r"\d+\.\d+\.\d+", output)
     if version:
         return found("Open vSwitch", version.group())
-    cure = install_packages(["openvswitch-switch"])
-    return lacking("Open vSwitch", "ovs-vsctl does not run", cure)
+    fix = install_packages(["openvswitch-switch"])
+    return lacking("Open vSwitch", "ovs-vsctl does not run", fix)
 
 
 def _mininet(probes: Probes) -> Check:
@@ -86,9 +86,9 @@ def _ryu(probes: Probes) -> Check:
     detail = "Python cannot import it"
     if needed:
         return lacking("Ryu", detail, install_modules("ryu"))
-    cure = "make setup"
+    fix = "make setup"
     detail = f"{detail}; the controller uses os-ken. Only a checkout installs Ryu"
-    return lacking("Ryu", detail, cure, needed=False)
+    return lacking("Ryu", detail, fix, needed=False)
 
 
 def _os_ken(probes: Probes) -> Check:
@@ -96,8 +96,8 @@ def _os_ken(probes: Probes) -> Check:
     if version := probes.python(_OS_KEN):
         return found("os-ken", version, needed=False)
     needed = not in_checkout() and probes.python(_RYU) is None
-    cure = install_modules("os-ken>=4.0,<5")
-    return lacking("os-ken", "Python cannot import it", cure, needed)
+    fix = install_modules("os-ken>=4.0,<5")
+    return lacking("os-ken", "Python cannot import it", fix, needed)
 
 
 def _memory(probes: Probes) -> Check:

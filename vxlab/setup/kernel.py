@@ -31,8 +31,8 @@ def _namespaces(probes: Probes) -> Check:
     for setting, forbids, allows in _FORBIDDING:
         if probes.read(f"/proc/sys/{setting}") == forbids:
             dotted = setting.replace("/", ".")
-            cure = f"sudo sysctl -w {dotted}={allows}"
-            return lacking(name, f"{dotted} is {forbids}; root needs no such setting", cure)
+            fix = f"sudo sysctl -w {dotted}={allows}"
+            return lacking(name, f"{dotted} is {forbids}; root needs no such setting", fix)
     return lacking(name, "this kernel has none for ordinary users", "sudo make demo")
 
 
@@ -98,8 +98,8 @@ def _fast_path(probes: Probes) -> Check:
         return found(name, "the kernel accepts the programs", needed=False)
     detail = f"{reason}; VTEPs forward in Python"
     missing = "not compiled" in reason or probes.root()
-    cure = install_fast_path() if missing else "sudo make demo"
-    return lacking(name, detail, cure, needed=False, lines=tuple(log))
+    fix = install_fast_path() if missing else "sudo make demo"
+    return lacking(name, detail, fix, needed=False, lines=tuple(log))
 
 
 KERNEL_CHECKS: tuple[Callable[[Probes], Check], ...] = (

@@ -65,14 +65,14 @@ class Probes:
 class Check:
     """One thing that a lab needs, or works better with, and its state on this machine.
 
-    cure: one command line that fixes it, empty if ok. needed: no lab starts without it.
+    fix: one command line that fixes it, empty if ok. needed: no lab starts without it.
     lines: further output that explains the detail, such as the end of a log.
     """
 
     name: str
     ok: bool
     detail: str
-    cure: str
+    fix: str
     needed: bool
     lines: tuple[str, ...] = ()
 
@@ -83,7 +83,7 @@ def found(name: str, detail: str, needed: bool = True) -> Check:
 
 
 def lacking(
-    name: str, detail: str, cure: str, needed: bool = True, lines: tuple[str, ...] = ()
+    name: str, detail: str, fix: str, needed: bool = True, lines: tuple[str, ...] = ()
 ) -> Check:
     """A check that is not satisfied, with the one command line that fixes it."""
-    return Check(name, False, detail, cure, needed, lines)
+    return Check(name, False, detail, fix, needed, lines)

@@ -3,8 +3,8 @@
     vxlab ── keeper ─┬─ init (PID 1 of the lab) ── the lab's main process ── everything else
                      └ leaves when the lab is detached
 When PID 1 ends, for whatever reason, the kernel ends all others, and only files remain. An
-ordinary user gets a user namespace as well. Root does not need one, so that kernel modules and eBPF can
-be used.
+ordinary user gets a user namespace as well. Root does not need one, and without it kernel modules
+and eBPF can be used.
 """
 
 from __future__ import annotations

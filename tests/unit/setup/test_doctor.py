@@ -62,15 +62,15 @@ def test_every_lack_has_a_cure_of_one_line_and_what_is_there_has_none() -> None:
     bare.without_tools = {"mnexec", "ovs-vswitchd", "ovsdb-server"}
     bare.failing = {"ovs-vsctl", "mininet.net", "ryu", "unshare", "modprobe"}
     for check in checks(bare) + checks(Machine()):
-        assert bool(check.cure) is not check.ok, check
-        assert "\n" not in check.cure
+        assert bool(check.fix) is not check.ok, check
+        assert "\n" not in check.fix
 
 
 def test_missing_tools_are_cured_by_the_packages_that_have_them() -> None:
     machine = Machine()
     machine.without_tools = {"ovs-vswitchd", "ovsdb-server", "tshark"}
     check = verdict(machine, "tools")
-    assert check.cure.endswith(" openvswitch-switch tshark")
+    assert check.fix.endswith(" openvswitch-switch tshark")
     assert "ovsdb-server" in check.detail
 
 
@@ -79,11 +79,11 @@ def test_a_library_that_cannot_be_imported_is_set_up_again(word: str) -> None:
     machine = Machine()
     machine.failing = {word}
     lacks = [check for check in checks(machine) if check.needed and not check.ok]
-    assert [check.cure for check in lacks] == ["make setup"]
+    assert [check.fix for check in lacks] == ["make setup"]
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "cure"),
+    ("setting", "value", "fix"),
     [
         (
             "kernel/apparmor_restrict_unprivileged_userns",
@@ -95,7 +95,7 @@ def test_a_library_that_cannot_be_imported_is_set_up_again(word: str) -> None:
     ],
 )
 def test_what_forbids_user_namespaces_is_named_with_its_cure(
-    setting: str, value: str, cure: str
+    setting: str, value: str, fix: str
 ) -> None:
     machine = Machine()
     machine.failing = {"unshare"}
@@ -103,8 +103,8 @@ def test_what_forbids_user_namespaces_is_named_with_its_cure(
     check = verdict(machine, "namespaces")
     assert check.needed
     assert not check.ok
-    assert check.cure.startswith("sudo sysctl -w ")
-    assert check.cure.endswith(cure)
+    assert check.fix.startswith("sudo sysctl -w ")
+    assert check.fix.endswith(fix)
 
 
 def test_root_needs_no_user_namespace() -> None:
@@ -136,7 +136,7 @@ def test_root_counts_on_a_module_that_can_be_loaded() -> None:
     without = Machine(root=True, tun=False)
     without.failing = {"modprobe"}
     assert not verdict(without, "openvswitch module").ok
-    assert verdict(without, "/dev/net/tun").cure == "sudo chmod 0666 /dev/net/tun"
+    assert verdict(without, "/dev/net/tun").fix == "sudo chmod 0666 /dev/net/tun"
 
 
 def test_little_memory_is_a_lack() -> None:
@@ -152,7 +152,7 @@ def test_an_ebpf_program_that_cannot_be_loaded_is_explained_and_is_not_needed() 
     assert verdict(machine, "eBPF data path").ok
     machine.trial = "Operation not permitted; loading eBPF takes root"
     check = verdict(machine, "eBPF data path")
-    assert not check.ok and not check.needed and check.cure == "sudo make demo"
+    assert not check.ok and not check.needed and check.fix == "sudo make demo"
     assert check.detail == f"{machine.trial}; VTEPs forward in Python"
 
 

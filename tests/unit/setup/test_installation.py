@@ -110,18 +110,18 @@ APT = "sudo apt-get install -y --no-install-recommends"
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
-    ("missing", "check", "cure"),
+    ("missing", "check", "fix"),
     [
         ("mininet.net", "Mininet", f"{APT} mininet"),
         ("ovs-vsctl", "Open vSwitch", f"{APT} openvswitch-switch"),
         ("scapy", "Scapy", f"{sys.executable} -m pip install scapy"),
     ],
 )
-def test_without_a_checkout_the_cure_is_apt_or_pip(missing: str, check: str, cure: str) -> None:
+def test_without_a_checkout_the_fix_is_apt_or_pip(missing: str, check: str, fix: str) -> None:
     machine = Machine()
     machine.failing = {missing}
     found = verdict(machine, check)
-    assert (found.ok, found.needed, found.cure) == (False, True, cure)
+    assert (found.ok, found.needed, found.fix) == (False, True, fix)
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -133,13 +133,13 @@ def test_without_a_checkout_one_controller_framework_is_enough() -> None:
     machine.failing = {"import ryu", "os_ken"}
     found = verdict(machine, "os-ken")
     assert found.needed
-    assert found.cure == f"{sys.executable} -m pip install 'os-ken>=4.0,<5'"
+    assert found.fix == f"{sys.executable} -m pip install 'os-ken>=4.0,<5'"
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_without_a_checkout_the_ebpf_program_is_compiled_by_a_new_installation() -> None:
     machine = Machine(root=True)
     machine.trial = "vxlan4.bpf.o was not compiled on installation (needs clang, libbpf-dev)"
-    cure = verdict(machine, "eBPF data path").cure
-    assert cure.startswith(f"{APT} clang libbpf-dev && {sys.executable} -m pip install ")
-    assert cure.endswith("--force-reinstall --no-deps '/home/me/vx lab'")
+    fix = verdict(machine, "eBPF data path").fix
+    assert fix.startswith(f"{APT} clang libbpf-dev && {sys.executable} -m pip install ")
+    assert fix.endswith("--force-reinstall --no-deps '/home/me/vx lab'")
