@@ -97,16 +97,17 @@ class Progress:
 
     def __call__(self, message: dict[str, Any]) -> None:
         """Show a step of bring_up."""
-        if self._live:
-            text = f"{self._what} [{message['number']}/{message['of']}] {message['step']}"
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
+        self._write(f"\r\x1b[K{self._what} [{message['number']}/{message['of']}] {message['step']}")
 
     def done(self) -> None:
         """Clear the line."""
+        self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
         if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):  # the terminal was closed; SIGHUP ends the command
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -43,14 +43,15 @@ def await_condition(unmet: Callable[[], str | None], budget: str) -> None:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float, what: str) -> Iterator[None]:
+def time_limit(seconds: float, what: str, hint: str = "") -> Iterator[None]:
     """Raise LabError in the block after `seconds`, wherever it waits; main thread only.
 
-    what: the subject of the error, such as "the step 'start switches'".
+    what: the subject of the error, such as "the step 'start switches'". hint: its end, such as
+    " (log: FILE)".
     """
 
     def expire(_number: int, _frame: FrameType | None) -> None:
-        raise LabError(f"{what} did not end within {seconds:.0f} s")
+        raise LabError(f"{what} did not end within {seconds:.0f} s{hint}")
 
     previous = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -12,7 +12,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from tests.interop.pairs import Endpoint, KindsLab, Pair, inside, ping
-from tests.support.labs import Taps
+from tests.support.labs import Captures
 from tests.support.poll import eventually
 from vxlab.capture.packets import INBOUND
 from vxlab.control import rpc
@@ -73,22 +73,22 @@ def tcp(kinds: KindsLab) -> Outcome:
 
 def unknown_unicast(kinds: KindsLab) -> Outcome:
     """A frame for a MAC that does not exist is flooded: it reaches the other VM exactly once."""
-    taps = kinds.running.taps(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
+    captures = kinds.running.captures(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
     marks = {}
-    for tap in taps.taps:
-        for asks in {pair.asks for pair in kinds.pairs if pair.asks.name == tap.node}:
+    for capture in captures.captures:
+        for asks in {pair.asks for pair in kinds.pairs if pair.asks.name == capture.node}:
             marks[asks] = f"<unknown unicast from {asks.name}>".encode()
             nobody = "02:00:00:00:99:" + asks.mac[-2:]
             frame = Ether(src=asks.mac, dst=nobody) / IP(dst="10.0.9.9") / UDP(dport=9)
-            tap.send(bytes(frame / marks[asks]))
+            capture.send(bytes(frame / marks[asks]))
 
     def copies(pair: Pair) -> int:
-        return len(_arrived(taps, pair.answers, marks[pair.asks]))
+        return len(_arrived(captures, pair.answers, marks[pair.asks]))
 
     _await(lambda: all(copies(pair) for pair in kinds.pairs))
     kinds.ping_all()  # arrives after any second copy
     outcome = {p: "yes" if copies(p) == 1 else f"{copies(p)} copies" for p in kinds.pairs}
-    taps.close()
+    captures.close()
     return outcome
 
 
@@ -98,14 +98,14 @@ def does_not_fit(kinds: KindsLab) -> Outcome:
     RFC 7348 section 4.3: VTEPs do not fragment. Needs a narrow lab.
     """
     kinds.meet()
-    taps = kinds.running.taps(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
-    sockets = {tap.node: tap for tap in taps.taps}
+    captures = kinds.running.captures(*(f"{end.name}:{end.name}-eth0" for end in kinds.ends()))
+    sockets = {capture.node: capture for capture in captures.captures}
     for length in (LARGEST + 1, LARGEST):
         for number, pair in enumerate(kinds.pairs):
             sockets[pair.asks.name].send(_of_length(pair, number, length))
         kinds.meet()  # Open vSwitch drops the whole batch that contains a packet that is too big
-    outcome = {pair: _fitted(taps, pair, number) for number, pair in enumerate(kinds.pairs)}
-    taps.close()
+    outcome = {pair: _fitted(captures, pair, number) for number, pair in enumerate(kinds.pairs)}
+    captures.close()
     return outcome
 
 
@@ -120,12 +120,12 @@ def _mark(number: int, length: int) -> bytes:
     return f"<pair {number}, {length} bytes>".encode()
 
 
-def _fitted(taps: Taps, pair: Pair, number: int) -> str:
+def _fitted(captures: Captures, pair: Pair, number: int) -> str:
     """The outcome of both frames; the larger one was sent first."""
     small, large = _mark(number, LARGEST), _mark(number, LARGEST + 1)
-    if not _await(lambda: bool(_arrived(taps, pair.answers, small))):
+    if not _await(lambda: bool(_arrived(captures, pair.answers, small))):
         return f"{LARGEST} bytes do not arrive"
-    lengths = {len(frame) - 14 for frame in _arrived(taps, pair.answers, large)}
+    lengths = {len(frame) - 14 for frame in _arrived(captures, pair.answers, large)}
     return f"{LARGEST + 1} bytes arrive as {sorted(lengths)}" if lengths else "yes"
 
 
@@ -168,14 +168,14 @@ def _seen_behind(kinds: KindsLab, pairs: list[Pair], remote: str) -> Outcome:
     return {**dict.fromkeys(pairs, "yes"), **unmoved()}
 
 
-def _arrived(taps: Taps, end: Endpoint, mark: bytes) -> list[bytes]:
+def _arrived(captures: Captures, end: Endpoint, mark: bytes) -> list[bytes]:
     interface = f"{end.name}-eth0"
     return [
-        sighting.data
-        for sighting in taps.look()
-        if sighting.interface == interface
-        and sighting.direction == INBOUND
-        and mark in sighting.data
+        captured.data
+        for captured in captures.look()
+        if captured.interface == interface
+        and captured.direction == INBOUND
+        and mark in captured.data
     ]
 
 

@@ -52,7 +52,7 @@ def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
 @contextmanager
 def _bed(setup: Setup, datapath: str, directory: Path) -> Iterator[TestBed]:
     command = (sys.executable, "-m", "vtep", "--datapath", datapath)
-    bed = TestBed(setup, Candidate(datapath, command), directory, lambda sighting: None)
+    bed = TestBed(setup, Candidate(datapath, command), directory, lambda captured: None)
     try:
         yield bed
     finally:

@@ -31,7 +31,7 @@ from vtep.underlay.gso_sender import GsoSender
 from vtep.underlay.ipv4 import Ipv4Underlay
 from vtep.underlay.ipv6 import Ipv6Underlay
 from vtep.wire import ones_sum
-from vxlab.capture.packets import INBOUND, Tap
+from vxlab.capture.packets import INBOUND, Capture
 from vxlab.system import sandbox
 from vxlab.system.commands import run
 
@@ -96,7 +96,7 @@ class _Comparison:
         self._receiver = _underlay(version, _REMOTES[version][0])
         self._receiver.take_merged()
         self._receiver.join(_GROUP[version])
-        self._tap = Tap("b", "eth0")
+        self._capture = Capture("b", "eth0")
         enter_network("/run/netns/a")
         underlay = _underlay(version, _OWN[version])
         self._sender = GsoSender(underlay, _OWN[version], PORT)
@@ -158,11 +158,11 @@ class _Comparison:
 
     def _packets(self) -> Iterator[bytes]:
         """The VXLAN packets received at b, without Ethernet header."""
-        for sighting in self._tap.read():
-            packet = sighting.data[14:]
+        for captured in self._capture.read():
+            packet = captured.data[14:]
             udp = 20 if self._version == 4 else 40
             protocol = packet[9 if self._version == 4 else 6]
-            if (sighting.direction, protocol) == (INBOUND, 17):
+            if (captured.direction, protocol) == (INBOUND, 17):
                 assert int.from_bytes(packet[udp + 2 : udp + 4], "big") == PORT
                 yield packet
 

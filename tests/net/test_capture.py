@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.labs import CHECKOUT, VXLAB, RunningLab, vxlab
-from vxlab.capture.packets import Tap
-from vxlab.lab.captures import open_taps
+from vxlab.capture.packets import Capture
+from vxlab.lab.captures import open_captures
 
 BURST = 2000
 MARK = b"\x88\xb5"  # IEEE 802: ethertype for experiments
@@ -20,11 +20,11 @@ FRAME = bytes.fromhex("02000000009902000000000a") + MARK + bytes(46)
 
 
 @pytest.fixture
-def sender(three_vteps: RunningLab) -> Iterator[Tap]:
+def sender(three_vteps: RunningLab) -> Iterator[Capture]:
     """A socket on A's link."""
-    (tap,) = open_taps(three_vteps.handle, [("A", "A-eth0")])
-    yield tap
-    tap.socket.close()
+    (capture,) = open_captures(three_vteps.handle, [("A", "A-eth0")])
+    yield capture
+    capture.socket.close()
 
 
 def start(lab: RunningLab, *words: str) -> subprocess.Popen[str]:
@@ -55,7 +55,7 @@ def frames_in(file: Path) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_packets_that_have_arrived_are_written_when_a_signal_ends_it(
-    three_vteps: RunningLab, sender: Tap, tmp_path: Path, number: signal.Signals
+    three_vteps: RunningLab, sender: Capture, tmp_path: Path, number: signal.Signals
 ) -> None:
     file = tmp_path / "x.pcapng"
     process = start(three_vteps, "A", "-w", str(file))
@@ -68,12 +68,12 @@ def test_packets_that_have_arrived_are_written_when_a_signal_ends_it(
 
 
 def test_time_stamps_are_those_of_the_kernel(
-    three_vteps: RunningLab, sender: Tap, tmp_path: Path
+    three_vteps: RunningLab, sender: Capture, tmp_path: Path
 ) -> None:
     file = tmp_path / "x.pcapng"
     only = ("--filter", "ether proto 0x88b5")
     process = start(three_vteps, "A", "-w", str(file), "-c", "1", *only)
-    (beside,) = open_taps(three_vteps.handle, [("A", "A-eth0")], only[1])
+    (beside,) = open_captures(three_vteps.handle, [("A", "A-eth0")], only[1])
     sender.send(FRAME)
     process.communicate(timeout=30)
     (seen,) = beside.read()
@@ -86,7 +86,9 @@ def test_time_stamps_are_those_of_the_kernel(
     assert done.stdout.strip() == f"{seen.time_ns // 10**9}.{seen.time_ns % 10**9:09d}"
 
 
-def test_a_node_that_is_named_twice_is_captured_once(three_vteps: RunningLab, sender: Tap) -> None:
+def test_a_node_that_is_named_twice_is_captured_once(
+    three_vteps: RunningLab, sender: Capture
+) -> None:
     process = start(three_vteps, "A", "A", "A:A-eth0", "--filter", "ether proto 0x88b5")
     sender.send(FRAME)
     assert len(ended(process).splitlines()) == 1
@@ -135,7 +137,7 @@ def test_a_file_that_cannot_be_written_is_one_line(
 
 
 def test_a_disk_that_fills_up_is_one_line(
-    three_vteps: RunningLab, sender: Tap, tmp_path: Path
+    three_vteps: RunningLab, sender: Capture, tmp_path: Path
 ) -> None:
     """The limit of a file's size stands for the end of the disk."""
     file = tmp_path / "x.pcapng"
@@ -158,7 +160,7 @@ def test_a_disk_that_fills_up_is_one_line(
 
 
 def test_a_reader_that_leaves_ends_the_capture_without_an_error(
-    three_vteps: RunningLab, sender: Tap
+    three_vteps: RunningLab, sender: Capture
 ) -> None:
     readable, writable = os.pipe()
     process = subprocess.Popen(

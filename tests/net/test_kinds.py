@@ -66,15 +66,15 @@ def test_head_end_replication_needs_no_multicast(family: Family) -> None:
     one, two, three = (family.address(number) for number in (1, 2, 3))
     settings = ("flooding=head-end", f"underlay={family.name}")
     with lab("three_vteps", f"t-head-end-{family.name}", *settings) as running:
-        taps = running.taps("hv1:hv1-eth0")
+        captures = running.captures("hv1:hv1-eth0")
         running.ping("A", "10.0.0.2")
         running.ping("A", "10.0.0.3")
         assert running.listing("groups") == []
-        flooded = [p for p in taps.vxlan("hv1-eth0") if p.inner.dst == "ff:ff:ff:ff:ff:ff"]
+        flooded = [p for p in captures.vxlan("hv1-eth0") if p.inner.dst == "ff:ff:ff:ff:ff:ff"]
         # each broadcast is sent twice, in the order in which the kernel resolved the remotes
         assert sorted(p.destination for p in flooded) == [two, two, three, three]
         running.assert_row("hv3", 10, A, one)
-        taps.close()
+        captures.close()
 
 
 # -- kernel VTEPs

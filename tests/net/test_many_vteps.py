@@ -40,16 +40,17 @@ def test_the_underlays_tables_hold_vtep_addresses_only(crowd: RunningLab) -> Non
 
 
 def test_a_flood_crosses_a_tree_of_switches_once(crowd: RunningLab) -> None:
-    taps = crowd.taps(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
+    captures = crowd.captures(*(f"hv{n}:hv{n}-eth0" for n in (1, 2, 3, 4)))
     crowd.run("vm1", "ip", "neigh", "flush", "all")
     crowd.ping("vm1", address_of(crowd.handle.node("vm40")))
     crowd.ping("hv1", "192.0.2.14")
     group = crowd.handle.state["segments"]["100"]
     copies = {
-        n: [p for p in taps.vxlan(f"hv{n}-eth0") if p.destination == group] for n in (1, 2, 3, 4)
+        n: [p for p in captures.vxlan(f"hv{n}-eth0") if p.destination == group]
+        for n in (1, 2, 3, 4)
     }
     assert {n: len(packets) for n, packets in copies.items()} == {1: 1, 2: 1, 3: 1, 4: 1}
-    taps.close()
+    captures.close()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_controller_that_returns_knows_the_members_and_changes_no_flow(six: Ru
 
 
 def test_a_hypervisor_without_the_vni_gets_no_copy(six: RunningLab) -> None:
-    taps = six.taps("hv2:hv2-eth0", "hv3:hv3-eth0")
+    captures = six.captures("hv2:hv2-eth0", "hv3:hv3-eth0")
     agent = six.handle.directory.agent_socket("hv3")
     rpc.ask(agent, "vni_del", vni=10)
     eventually(lambda: assert_members(six, "hv1", "hv2"))
@@ -58,9 +58,9 @@ def test_a_hypervisor_without_the_vni_gets_no_copy(six: RunningLab) -> None:
     six.run("hv1", "ip", "neigh", "flush", "all")
     for target in (HV2, HV3):  # comes behind what was flooded; neighbour discovery goes to all
         six.ping("hv1", target)
-    flooded = [p for p in taps.vxlan("hv2-eth0") if p.destination == GROUP]
-    assert flooded and taps.vxlan("hv3-eth0") == []
-    taps.close()
+    flooded = [p for p in captures.vxlan("hv2-eth0") if p.destination == GROUP]
+    assert flooded and captures.vxlan("hv3-eth0") == []
+    captures.close()
     rpc.ask(agent, "vni_add", vni=10, group=GROUP, vlan=1)
     eventually(lambda: assert_members(six, *EVERYBODY))
     six.run("A", "ip", "neigh", "flush", "all")

@@ -1,4 +1,4 @@
-"""Labs are alone in the world: two at once, beside a user who is not root, under plain Mininet."""
+"""Labs do not interfere: two at once, one of an ordinary user, one of plain Mininet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,17 +29,23 @@ def test_two_labs_of_one_topology_do_not_meet() -> None:
         assert "t-left, t-right" in ambiguous.stderr
 
 
-def as_nobody(script: str, tun_mode: str, base: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script as user nobody, who finds a /dev/net/tun of the given mode."""
+def as_nobody(
+    script: str, tun_mode: str, environment: str, prepare: str = "true"
+) -> subprocess.CompletedProcess[str]:
+    """Run a script as user nobody, with a /dev/net/tun of the given mode.
+
+    environment: KEY=VALUE words. prepare: run before by root, in the same mount namespace.
+    """
     user = pwd.getpwnam("nobody")
-    prepare = (
-        "mount --make-rprivate / && mount -t tmpfs tmpfs /dev/net && "
+    command = (
+        f"mount --make-rprivate / && {prepare} && "
+        "mount -t tmpfs tmpfs /dev/net && "
         f"mknod -m {tun_mode} /dev/net/tun c 10 200 && "
         f"exec setpriv --reuid {user.pw_uid} --regid {user.pw_gid} --clear-groups "
-        f"env VXLAB_BASE={base} HOME=/nonexistent sh -c '{script}'"
+        f"env {environment} HOME=/nonexistent sh -c '{script}'"
     )
     return subprocess.run(
-        ["unshare", "--mount", "sh", "-c", prepare],
+        ["unshare", "--mount", "sh", "-c", command],
         capture_output=True,
         text=True,
         timeout=120,
@@ -47,8 +54,8 @@ def as_nobody(script: str, tun_mode: str, base: Path) -> subprocess.CompletedPro
 
 
 @pytest.fixture
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that belongs to nobody, where labs of its own lie."""
+def base() -> Iterator[Path]:
+    """A directory that belongs to user nobody, for its labs."""
     path = Path(f"/tmp/vxlab-test-{os.getpid()}")
     path.mkdir(mode=0o700)
     os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
@@ -64,7 +71,7 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
         f"{vxlab_} fdb && {vxlab_} capture hv1 -c 1 -w {base}/x.pcapng & "
         f"wait; {vxlab_} exec A -- ping -c1 -W2 10.0.0.3; {vxlab_} down && {vxlab_} demo",
         "666",
-        base,
+        f"VXLAB_BASE={base}",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All eight steps were verified." in done.stdout
@@ -74,8 +81,36 @@ def test_an_ordinary_user_needs_no_root(base: Path) -> None:
 
 
 @needs_root
+def test_an_ordinary_user_can_run_the_demo_after_root_has_run_labs(base: Path) -> None:
+    """In a lab's user namespace the user is root, whose labs are in /run/vxlab, mode 0700."""
+    done = as_nobody(
+        f"env -u VXLAB_BASE {' '.join(VXLAB)} demo",
+        "666",
+        f"XDG_RUNTIME_DIR={base}",
+        "mount -t tmpfs tmpfs /run && mkdir -m 700 /run/vxlab",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All eight steps were seen to be true." in done.stdout
+    assert done.stderr == ""
+
+
+@needs_root
+def test_an_ordinary_user_can_restart_vswitchd(base: Path) -> None:
+    vxlab_ = " ".join(VXLAB)
+    done = as_nobody(
+        f"{vxlab_} up three_vteps -d && {vxlab_} restart ovs-vswitchd && "
+        f'{vxlab_} exec s1 -- sh -c "kill -9 \\$(cat \\$OVS_RUNDIR/ovs-vswitchd.pid)" && '
+        f"{vxlab_} restart ovs-vswitchd && "
+        f"{vxlab_} restart ovs-vswitchd; {vxlab_} down",
+        "666",
+        f"VXLAB_BASE={base}",
+    )
+    assert done.stdout.count("ovs-vswitchd of lab three_vteps runs") == 3, done
+
+
+@needs_root
 def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> None:
-    done = as_nobody(f"{' '.join(VXLAB)} demo", "600", base)
+    done = as_nobody(f"{' '.join(VXLAB)} demo", "600", f"VXLAB_BASE={base}")
     assert "Traceback" not in done.stderr
     if Path("/sys/module/openvswitch").is_dir():  # the kernel's datapath needs no tun device
         assert done.returncode == 0, done.stdout + done.stderr

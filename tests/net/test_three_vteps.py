@@ -74,22 +74,22 @@ def test_a_ping_teaches_both_ends_and_the_bystander(three_vteps: RunningLab) -> 
 
 def test_the_third_link_is_quiet_once_both_ends_know_each_other(three_vteps: RunningLab) -> None:
     three_vteps.ping("A", "10.0.0.2")
-    taps = three_vteps.taps(*UNDERLAY)
+    captures = three_vteps.captures(*UNDERLAY)
     three_vteps.ping("A", "10.0.0.2", count=20)
     three_vteps.ping("hv1", HV3)  # comes behind whatever was flooded
     for interface in ("hv1-eth0", "hv2-eth0"):
         # Kernels confirm their ARP entries now and then, unicast: not what is counted here.
-        pings = [packet for packet in taps.vxlan(interface) if ICMP in packet.inner]
+        pings = [packet for packet in captures.vxlan(interface) if ICMP in packet.inner]
         assert len(pings) == 40
-    assert taps.vxlan("hv3-eth0") == []
-    taps.close()
+    assert captures.vxlan("hv3-eth0") == []
+    captures.close()
 
 
 def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
     before = vni_10_stats(three_vteps)
-    taps = three_vteps.taps("hv1:hv1-eth0")
+    captures = three_vteps.captures("hv1:hv1-eth0")
     three_vteps.ping("A", "10.0.0.2", count=5)
-    out = taps.vxlan("hv1-eth0", OUTBOUND)
+    out = captures.vxlan("hv1-eth0", OUTBOUND)
     after = vni_10_stats(three_vteps)
     for kind, to_group in (("flood", True), ("unicast", False)):
         sent = [packet for packet in out if (packet.destination == GROUP) == to_group]
@@ -99,7 +99,7 @@ def test_stats_count_what_the_wire_carried(three_vteps: RunningLab) -> None:
         }
         assert moved == {"packets": len(sent), "bytes": sum(len(p.inner) for p in sent)}
     assert {"hypervisor", "vni", "encapsulated", "decapsulated", "drops"} <= set(after)
-    taps.close()
+    captures.close()
 
 
 def vni_10_stats(lab: RunningLab) -> dict:
@@ -144,11 +144,11 @@ def listens(lab: RunningLab, node: str, port: int) -> None:
 
 
 def test_a_full_size_frame_crosses_unfragmented(three_vteps: RunningLab) -> None:
-    taps = three_vteps.taps("hv1:hv1-eth0")
+    captures = three_vteps.captures("hv1:hv1-eth0")
     three_vteps.run("A", "ping", "-c1", "-W2", "-M", "do", "-s", "1472", "10.0.0.2")
-    largest = max(len(packet.sighting.data) for packet in taps.vxlan("hv1-eth0", OUTBOUND))
+    largest = max(len(packet.captured.data) for packet in captures.vxlan("hv1-eth0", OUTBOUND))
     assert largest == 1514 + 50
-    taps.close()
+    captures.close()
 
 
 # -- events, packets and tshark agree
@@ -160,7 +160,7 @@ def recorded(
 ) -> tuple[list[dict], dict[str, list[Encapsulated]], Path]:
     """One ping from a cold start: all decisions, all VXLAN packets per link, their pcapng."""
     log = tmp_path / "events.jsonl"
-    taps = three_vteps.taps(*UNDERLAY)
+    captures = three_vteps.captures(*UNDERLAY)
     with log.open("w") as out:
         events = subprocess.Popen(
             [*VXLAB, "events", "--lab", three_vteps.name, "--json", "--initial-state"],
@@ -172,9 +172,9 @@ def recorded(
         eventually(lambda: count_lines(log, 17))
         events.terminate()
         events.wait()
-    links = {f"hv{n}": taps.vxlan(f"hv{n}-eth0") for n in (1, 2, 3)}
-    save(tmp_path / "scene.pcapng", taps.look())
-    taps.close()
+    links = {f"hv{n}": captures.vxlan(f"hv{n}-eth0") for n in (1, 2, 3)}
+    save(tmp_path / "scene.pcapng", captures.look())
+    captures.close()
     told = [json.loads(line) for line in log.read_text().splitlines()]
     return told, links, tmp_path / "scene.pcapng"
 
@@ -228,8 +228,8 @@ def test_events_agree_with_the_capture_packet_by_packet(recorded: tuple) -> None
                 for e in mine if e["decision"] in ("flooded", "sent")]  # fmt: skip
         received = [(e["remote"], e["vni"], e["frame"]["source"], e["frame"]["length"])
                     for e in mine if e["decision"] == "delivered"]  # fmt: skip
-        out = [p for p in packets if p.sighting.direction == OUTBOUND]
-        into = [p for p in packets if p.sighting.direction == INBOUND]
+        out = [p for p in packets if p.captured.direction == OUTBOUND]
+        into = [p for p in packets if p.captured.direction == INBOUND]
         assert sent == [(p.destination, p.vni, p.outer["UDP"].sport, p.inner.src) for p in out]
         assert received == [(p.source, p.vni, p.inner.src, len(p.inner)) for p in into]
 

@@ -28,11 +28,11 @@ def mac(hosts: RunningLab, host: str) -> str:
 @pytest.fixture(scope="module")
 def first_ping(hosts: RunningLab) -> list[Encapsulated]:
     """The VXLAN packets on router_1's link of the first ping between the hosts."""
-    taps = hosts.taps("router_1:router_1-eth0")
+    captures = hosts.captures("router_1:router_1-eth0")
     assert hosts.listing("fdb") == []  # nothing is known before: no static entry either
     hosts.ping("host_1", "30.1.1.2")
-    packets = taps.vxlan("router_1-eth0")
-    taps.close()
+    packets = captures.vxlan("router_1-eth0")
+    captures.close()
     return packets
 
 

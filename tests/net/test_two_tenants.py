@@ -43,11 +43,11 @@ def test_the_same_mac_is_learned_once_for_each_vni(tenants: RunningLab) -> None:
 def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
     tenants: RunningLab, kind: str, destination: str
 ) -> None:
-    blue = tenants.taps("B1:B1-eth0", "B2:B2-eth0", "B3:B3-eth0", "B4:B4-eth0")
-    red = tenants.taps("R1:R1-eth0", "R2:R2-eth0", "R3:R3-eth0", "R4:R4-eth0")
+    blue = tenants.captures("B1:B1-eth0", "B2:B2-eth0", "B3:B3-eth0", "B4:B4-eth0")
+    red = tenants.captures("R1:R1-eth0", "R2:R2-eth0", "R3:R3-eth0", "R4:R4-eth0")
     source = tenants.handle.node("R1")["mac"]
     frame = bytes(Ether(src=source, dst=destination) / IP(dst="10.0.0.99") / UDP(dport=9) / MARK)
-    sender = next(tap for tap in red.taps if tap.interface == "R1-eth0")
+    sender = next(capture for capture in red.captures if capture.interface == "R1-eth0")
 
     def received(interface: str) -> int:
         return sum(
@@ -63,6 +63,7 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
         for _ in range(100):
             sender.send(frame)
         eventually(lambda count=batch + 100: arrived(count))
-    assert blue.look() == []
+    # Only the marked frames: blue's own ARP probes, seconds after its pings, are no leak.
+    assert [seen for seen in blue.look() if MARK in seen.data] == []
     red.close()
     blue.close()

@@ -14,8 +14,8 @@ from typing import Any
 from tests.support.forked import vxlab_forked
 from tests.support.poll import eventually
 from vxlab.capture.decode import Encapsulated, encapsulated
-from vxlab.capture.packets import Tap, drain
-from vxlab.lab.captures import open_taps
+from vxlab.capture.packets import Capture, drain
+from vxlab.lab.captures import open_captures
 from vxlab.lab.handle import Lab, find
 
 VXLAB = [sys.executable, "-m", "vxlab"]
@@ -106,12 +106,12 @@ class RunningLab:
         """The same, after a while."""
         eventually(lambda: self.assert_row(hypervisor, vni, mac, remote))
 
-    def taps(self, *targets: str) -> Taps:
-        """Taps on NODE:INTERFACE links."""
+    def captures(self, *targets: str) -> Captures:
+        """Captures on NODE:INTERFACE links."""
         pairs = [
             (node, interface or None) for node, _, interface in (t.partition(":") for t in targets)
         ]
-        return Taps(open_taps(self.handle, pairs))
+        return Captures(open_captures(self.handle, pairs))
 
     def ping_each(self, pairs: Iterable[tuple[dict, dict]]) -> None:
         """One VM pings the other, for each pair of rows of `vxlab nodes`; none may fail."""
@@ -135,16 +135,16 @@ def address_of(row: dict[str, Any]) -> str:
     return str(row["ip"][0].partition("/")[0])
 
 
-class Taps:
-    """What a set of taps has seen."""
+class Captures:
+    """What a set of captures has seen."""
 
-    def __init__(self, taps: list[Tap]) -> None:
-        self.taps = taps
+    def __init__(self, captures: list[Capture]) -> None:
+        self.captures = captures
         self.seen: list[Any] = []
 
     def look(self) -> list[Any]:
         """Take in what waits; returns all that was ever seen, oldest first."""
-        self.seen += drain(self.taps)
+        self.seen += drain(self.captures)
         return self.seen
 
     def vxlan(self, interface: str, direction: int | None = None) -> list[Encapsulated]:
@@ -157,8 +157,8 @@ class Taps:
 
     def close(self) -> None:
         """Close the sockets."""
-        for tap in self.taps:
-            tap.socket.close()
+        for capture in self.captures:
+            capture.socket.close()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A command on a terminal of its own, typed at and read from as a person does."""
+"""A command on a pseudo-terminal, to type at and to read from as a person does."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WITHIN_S = 30
 
 
 def _take_terminal() -> None:
-    """Make the pseudo-terminal the one whose Ctrl-C reaches the command."""
+    """Make the pseudo-terminal the controlling one, whose Ctrl-C reaches the command."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
-    """Runs a command on a pseudo-terminal; a context manager that leaves nothing running."""
+    """Runs a command on a pseudo-terminal; as a context manager, it ends the command."""
 
     def __init__(self, command: list[str], cwd: str) -> None:
         self._master, slave = pty.openpty()
@@ -37,6 +37,7 @@ class Terminal:
         )
         os.close(slave)
         self.text = ""
+        self._closed = False
 
     def __enter__(self) -> Terminal:
         return self
@@ -49,11 +50,17 @@ class Terminal:
     ) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        if not self._closed:
+            os.close(self._master)
 
     def type(self, text: str) -> None:
         """Type some text; "\\x03" is Ctrl-C."""
         os.write(self._master, text.encode())
+
+    def hang_up(self) -> None:
+        """Close the terminal, as its window does or when the connection is lost."""
+        os.close(self._master)
+        self._closed = True
 
     def expect(self, words: str) -> str:
         """Read until the words appear; returns what came before and forgets it all."""

@@ -12,14 +12,14 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
 from vtep.constants import VXLAN_PORT
-from vxlab.capture.packets import OUTBOUND, Sighting
+from vxlab.capture.packets import OUTBOUND, CapturedPacket
 
 
 @dataclass(frozen=True)
 class Encapsulated:
     """A VXLAN packet seen on an underlay link, and the frame it carries."""
 
-    sighting: Sighting
+    captured: CapturedPacket
     outer: Ether
     inner: Ether
 
@@ -63,13 +63,13 @@ def _ip_field(ip: IP | IPv6) -> tuple[str, str]:
     return "outer IPv4", f"{ip.src} -> {ip.dst}, TTL {ip.ttl}, flags {ip.flags or '-'}"
 
 
-def encapsulated(sighting: Sighting) -> Encapsulated | None:
-    """The VXLAN packet in a sighting; None if it is another packet."""
-    outer = Ether(sighting.data)
+def encapsulated(captured: CapturedPacket) -> Encapsulated | None:
+    """The VXLAN packet in a captured; None if it is another packet."""
+    outer = Ether(captured.data)
     if UDP not in outer or outer[UDP].dport != VXLAN_PORT or VXLAN not in outer:
         return None
     inner = outer[VXLAN].payload
-    return Encapsulated(sighting, outer, inner) if isinstance(inner, Ether) else None
+    return Encapsulated(captured, outer, inner) if isinstance(inner, Ether) else None
 
 
 def frame_line(frame: Ether) -> str:
@@ -96,18 +96,18 @@ def clock(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds):%H:%M:%S}.{nanoseconds:09d}"
 
 
-def one_line(sighting: Sighting) -> str:
+def one_line(captured: CapturedPacket) -> str:
     """A packet as `vxlab capture` prints it."""
-    arrow = "out" if sighting.direction == OUTBOUND else "in"
-    found = encapsulated(sighting)
+    arrow = "out" if captured.direction == OUTBOUND else "in"
+    found = encapsulated(captured)
     if found is None:
-        text = _frame_text(Ether(sighting.data))
+        text = _frame_text(Ether(captured.data))
     else:
         text = (
             f"VXLAN {found.source} -> {found.destination} VNI {found.vni}: "
             f"{_frame_text(found.inner)}"
         )
-    return f"{clock(sighting.time_ns)} {sighting.interface} {arrow} {text}"
+    return f"{clock(captured.time_ns)} {captured.interface} {arrow} {text}"
 
 
 def _frame_text(frame: Ether) -> str:

@@ -31,8 +31,8 @@ INBOUND, OUTBOUND = 1, 2  # as in pcapng's direction flag
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """One packet as a tap saw it; time_ns: nanoseconds since 1970, from the kernel."""
+class CapturedPacket:
+    """One packet as a capture saw it; time_ns: nanoseconds since 1970, from the kernel."""
 
     time_ns: int
     node: str
@@ -41,7 +41,7 @@ class Sighting:
     data: bytes
 
 
-class Tap:
+class Capture:
     """One interface of one node."""
 
     def __init__(self, node: str, interface: str, program: bytes | None = None) -> None:
@@ -70,18 +70,18 @@ class Tap:
         """Put a frame on the link, as the node itself would."""
         self.socket.send(frame)
 
-    def read(self) -> Iterator[Sighting]:
+    def read(self) -> Iterator[CapturedPacket]:
         """All packets that have arrived and were not read, oldest first."""
         while True:
             try:
                 data, extras, _, address = self.socket.recvmsg(_LARGEST, 256)
             except BlockingIOError:
                 return
-            yield self._sighting(data, extras, address[2])
+            yield self._captured(data, extras, address[2])
 
-    def _sighting(
+    def _captured(
         self, data: bytes, extras: list[tuple[int, int, bytes]], packet_type: int
-    ) -> Sighting:
+    ) -> CapturedPacket:
         time_ns = 0
         for level, kind, value in extras:
             if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
@@ -90,7 +90,9 @@ class Tap:
             elif (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
                 data = _with_tag(data, value)
         outgoing = packet_type == socket.PACKET_OUTGOING
-        return Sighting(time_ns, self.node, self.interface, OUTBOUND if outgoing else INBOUND, data)
+        return CapturedPacket(
+            time_ns, self.node, self.interface, OUTBOUND if outgoing else INBOUND, data
+        )
 
 
 def _with_tag(data: bytes, auxdata: bytes) -> bytes:
@@ -102,14 +104,14 @@ def _with_tag(data: bytes, auxdata: bytes) -> bytes:
 
 
 def follow(
-    taps: list[Tap], timeout_s: float | None = None, stop: int | None = None
-) -> Iterator[Sighting]:
-    """Packets of all taps as they arrive, in order of time within a batch.
+    captures: list[Capture], timeout_s: float | None = None, stop: int | None = None
+) -> Iterator[CapturedPacket]:
+    """Packets of all captures as they arrive, in order of time within a batch.
 
     Ends after timeout_s without a packet; or, when the descriptor `stop` becomes readable, after
     all packets that arrived before.
     """
-    by_fd = {tap.socket.fileno(): tap for tap in taps}
+    by_fd = {capture.socket.fileno(): capture for capture in captures}
     poller = select.poll()
     for fd in by_fd:
         poller.register(fd, select.POLLIN)
@@ -117,14 +119,14 @@ def follow(
         poller.register(stop, select.POLLIN)
     while ready := poller.poll(None if timeout_s is None else timeout_s * 1000):
         if stop in [fd for fd, _ in ready]:
-            for tap in taps:
-                tap.stop()  # else reading would not end while packets arrive
-            yield from drain(taps)
+            for capture in captures:
+                capture.stop()  # else reading would not end while packets arrive
+            yield from drain(captures)
             return
-        batch = [sighting for fd, _ in ready for sighting in by_fd[fd].read()]
-        yield from sorted(batch, key=lambda sighting: sighting.time_ns)
+        batch = [captured for fd, _ in ready for captured in by_fd[fd].read()]
+        yield from sorted(batch, key=lambda captured: captured.time_ns)
 
 
-def drain(taps: list[Tap]) -> list[Sighting]:
+def drain(captures: list[Capture]) -> list[CapturedPacket]:
     """All packets that have arrived and were not read, in order of time."""
-    return sorted((s for tap in taps for s in tap.read()), key=lambda s: s.time_ns)
+    return sorted((s for capture in captures for s in capture.read()), key=lambda s: s.time_ns)

@@ -10,7 +10,7 @@ import os
 import struct
 from pathlib import Path
 
-from vxlab.capture.packets import Sighting
+from vxlab.capture.packets import CapturedPacket
 from vxlab.errors import LabError
 
 _ETHERNET = 1  # LINKTYPE_ETHERNET
@@ -53,12 +53,12 @@ def interface_description(node: str, interface: str) -> bytes:
     return _block(_INTERFACE, struct.pack("<HHI", _ETHERNET, 0, _NO_LIMIT) + options)
 
 
-def enhanced_packet(index: int, sighting: Sighting) -> bytes:
+def enhanced_packet(index: int, captured: CapturedPacket) -> bytes:
     """The block of one packet; index: the position of its interface."""
-    length = len(sighting.data)
-    high, low = sighting.time_ns >> 32, sighting.time_ns & 0xFFFFFFFF
-    body = struct.pack("<IIIII", index, high, low, length, length) + _padded(sighting.data)
-    direction = _option(_EPB_FLAGS, struct.pack("<I", sighting.direction))
+    length = len(captured.data)
+    high, low = captured.time_ns >> 32, captured.time_ns & 0xFFFFFFFF
+    body = struct.pack("<IIIII", index, high, low, length, length) + _padded(captured.data)
+    direction = _option(_EPB_FLAGS, struct.pack("<I", captured.direction))
     return _block(_ENHANCED_PACKET, body + direction + _option(_OPT_END, b""))
 
 
@@ -81,14 +81,14 @@ class Recorder:
             raise LabError(f"{self._path}: {error.strerror}") from None
         self._write(section_header())
 
-    def write(self, sighting: Sighting) -> None:
+    def write(self, captured: CapturedPacket) -> None:
         """Append one packet."""
-        key = sighting.node, sighting.interface
+        key = captured.node, captured.interface
         blocks = b""
         if key not in self._indexes:
             blocks = interface_description(*key)
         index = self._indexes.setdefault(key, len(self._indexes))
-        self._write(blocks + enhanced_packet(index, sighting))
+        self._write(blocks + enhanced_packet(index, captured))
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -105,11 +105,11 @@ class Recorder:
         self._file.close()
 
 
-def save(path: Path, sightings: list[Sighting]) -> None:
+def save(path: Path, captured_packets: list[CapturedPacket]) -> None:
     """Write a list of packets as one file."""
     recorder = Recorder(str(path))
     try:
-        for sighting in sightings:
-            recorder.write(sighting)
+        for captured in captured_packets:
+            recorder.write(captured)
     finally:
         recorder.close()

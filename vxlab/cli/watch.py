@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
-from vxlab.capture.packets import Sighting, Tap, follow
+from vxlab.capture.packets import Capture, CapturedPacket, follow
 from vxlab.cli import complete
 from vxlab.cli.choose import find_alive, lab_option, parse_settings, set_option
 from vxlab.control import rpc
 from vxlab.errors import LabError, UsageError
-from vxlab.lab.captures import open_taps
+from vxlab.lab.captures import open_captures
 from vxlab.lab.handle import Lab
 
 
@@ -50,13 +50,13 @@ def capture(
     if bool(targets) == all_:
         raise UsageError("capture: give one or more NODE[:INTF], or --all")
     found = find_alive(lab)
-    taps = open_taps(found, _pairs(found, targets), expression)
+    captures = open_captures(found, _pairs(found, targets), expression)
     stop = _stop_on_signals()
-    sightings = _first(count, follow(taps, stop=stop))
+    captured_packets = _first(count, follow(captures, stop=stop))
     if write:
-        _record(write, sightings, taps)
+        _record(write, captured_packets, captures)
     else:
-        _print(sightings)
+        _print(captured_packets)
 
 
 def _pairs(lab: Lab, targets: tuple[str, ...]) -> list[tuple[str, str | None]]:
@@ -82,9 +82,11 @@ def _stop_on_signals() -> int:
     return readable
 
 
-def _first(count: int | None, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
-    for number, sighting in enumerate(sightings, start=1):
-        yield sighting
+def _first(
+    count: int | None, captured_packets: Iterator[CapturedPacket]
+) -> Iterator[CapturedPacket]:
+    for number, captured in enumerate(captured_packets, start=1):
+        yield captured
         if number == count:
             return
 
@@ -94,7 +96,7 @@ def _announce_capture() -> None:
     print("vxlab: capturing, Ctrl-C ends", file=sys.stderr, flush=True)
 
 
-def _record(path: str, sightings: Iterator[Sighting], taps: list[Tap]) -> None:
+def _record(path: str, captured_packets: Iterator[CapturedPacket], captures: list[Capture]) -> None:
     # lazy: only -w needs it
     from vxlab.capture.pcapng import Recorder
 
@@ -102,23 +104,23 @@ def _record(path: str, sightings: Iterator[Sighting], taps: list[Tap]) -> None:
     _announce_capture()
     written = 0
     try:
-        for sighting in sightings:
-            recorder.write(sighting)
+        for captured in captured_packets:
+            recorder.write(captured)
             written += 1
     finally:
         recorder.close()
-        dropped = sum(tap.dropped() for tap in taps)
+        dropped = sum(capture.dropped() for capture in captures)
         lost = f", {dropped} dropped by the kernel (buffer full)" if dropped else ""
         print(f"vxlab: {written} packets{lost}", file=sys.stderr)
 
 
-def _print(sightings: Iterator[Sighting]) -> None:
+def _print(captured_packets: Iterator[CapturedPacket]) -> None:
     # lazy: Scapy costs 0.3 s, and other commands do without it
     from vxlab.capture.decode import one_line
 
     _announce_capture()
-    for sighting in sightings:
-        print(one_line(sighting), flush=True)
+    for captured in captured_packets:
+        print(one_line(captured), flush=True)
 
 
 @click.command()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vxlab.capture.packets import Sighting
+from vxlab.capture.packets import CapturedPacket
 from vxlab.conformance import fences as fence_macs
 from vxlab.conformance import frames
 from vxlab.conformance.candidate import Candidate
@@ -42,7 +42,7 @@ class TestBed:
 
     def __init__(
         self, setup: Setup, candidate: Candidate, directory: Path,
-        watch: Callable[[Sighting], None],
+        watch: Callable[[CapturedPacket], None],
     ) -> None:  # fmt: skip
         """Start the VTEP and wait until it forwards; DidNotStart says why it does not.
 

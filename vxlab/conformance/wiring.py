@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vxlab.capture.packets import OUTBOUND, Sighting, Tap
+from vxlab.capture.packets import OUTBOUND, Capture, CapturedPacket
 from vxlab.conformance import frames
 from vxlab.conformance.setups import (
     OTHER_OWN4,
@@ -84,7 +84,7 @@ class Received:
 class Wires:
     """The test bed's ends of the virtual links, and the namespace at their other ends."""
 
-    def __init__(self, setup: Setup, trunk: bool, watch: Callable[[Sighting], None]) -> None:
+    def __init__(self, setup: Setup, trunk: bool, watch: Callable[[CapturedPacket], None]) -> None:
         """Make them; LabError with the kernel's reason if it refuses.
 
         watch: called with every packet, sent or received.
@@ -113,9 +113,9 @@ class Wires:
         }
         run("sh", "-euc", _MAKE.format_map(fields))
         # Open the sockets before the VTEP's ends come up, so that no membership report is missed.
-        self._vms = [Tap("testbed", vm) for vm in vms]
-        self._underlay = Tap("testbed", self._links[-1])
-        self._by_fd = {tap.socket.fileno(): tap for tap in (*self._vms, self._underlay)}
+        self._vms = [Capture("testbed", vm) for vm in vms]
+        self._underlay = Capture("testbed", self._links[-1])
+        self._by_fd = {capture.socket.fileno(): capture for capture in (*self._vms, self._underlay)}
         self._poller = select.poll()
         for fd in self._by_fd:
             self._poller.register(fd, select.POLLIN)
@@ -144,9 +144,9 @@ class Wires:
             raise NotObservable("each segment has an untagged port of its own: no other VLAN")
         self._send(self._vms[self._vlans.index(vlan)], plain)
 
-    def _send(self, tap: Tap, data: bytes) -> None:
-        tap.send(data)  # a socket does not receive what it sends
-        self._watch(Sighting(time.time_ns(), tap.node, tap.interface, OUTBOUND, data))
+    def _send(self, capture: Capture, data: bytes) -> None:
+        capture.send(data)  # a socket does not receive what it sends
+        self._watch(CapturedPacket(time.time_ns(), capture.node, capture.interface, OUTBOUND, data))
 
     def read(self, seconds: float) -> Iterator[Received]:
         """What waits at the ports, or comes first within some seconds.
@@ -154,19 +154,19 @@ class Wires:
         Frames carry their segment's VLAN tag, also where the segment has an untagged port.
         """
         for fd, _ in self._poller.poll(seconds * 1000):
-            tap = self._by_fd[fd]
-            for sighting in tap.read():
-                self._watch(sighting)
-                if tap is self._underlay:
-                    yield Received(True, sighting.data)
+            capture = self._by_fd[fd]
+            for captured in capture.read():
+                self._watch(captured)
+                if capture is self._underlay:
+                    yield Received(True, captured.data)
                 else:
-                    vlan = self._vlans[self._vms.index(tap)] if self._vlans else None
-                    yield Received(False, frames.tagged(sighting.data, vlan))
+                    vlan = self._vlans[self._vms.index(capture)] if self._vlans else None
+                    yield Received(False, frames.tagged(captured.data, vlan))
 
     def close(self) -> None:
         """Remove the links and the namespace."""
-        for tap in self._by_fd.values():
-            tap.socket.close()
+        for capture in self._by_fd.values():
+            capture.socket.close()
         # A link goes with its namespace: one that is gone already is not an error here.
         for link in self._links:
             subprocess.run(["ip", "link", "del", link], capture_output=True, check=False)

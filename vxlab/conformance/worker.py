@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vxlab.capture.packets import Sighting
+from vxlab.capture.packets import CapturedPacket
 from vxlab.capture.pcapng import Recorder
 from vxlab.conformance.candidate import Candidate
 from vxlab.conformance.catalogue import Row
@@ -113,9 +113,9 @@ class Worker:
                     return {}
             bed.traffic.listen(_LOOK_EVERY_S)
 
-    def _watch(self, sighting: Sighting) -> None:
+    def _watch(self, captured: CapturedPacket) -> None:
         if self._recorder is not None:
-            self._recorder.write(sighting)
+            self._recorder.write(captured)
 
     def end_bed(self) -> None:
         """End the VTEP, if one runs."""

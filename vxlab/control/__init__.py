@@ -1,1 +1,1 @@
-"""Control sockets: one JSON request, one JSON answer."""
+"""Control sockets: JSON lines, one request and one answer."""

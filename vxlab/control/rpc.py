@@ -1,4 +1,4 @@
-"""One request, one answer, in JSON lines: how agents, controller and lab are asked."""
+"""Requests to the control sockets of agents, controller and lab: JSON lines, one answer each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vxlab.waiting import BUDGET_S
 
 
 class Unreachable(LabError):
-    """Nobody answers at a socket: the part behind it is dead or not up yet."""
+    """No process answers at a socket: its component has failed or is not up yet."""
 
 
 def connect(path: Path) -> socket.socket:
-    """Open the socket at path, or raise Unreachable."""
+    """Connect to the socket at path; Unreachable if no process listens."""
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     peer.settimeout(BUDGET_S["socket answers"])
     try:
@@ -28,7 +28,7 @@ def connect(path: Path) -> socket.socket:
 
 
 def answers(path: Path) -> bool:
-    """Whether a living process listens at path."""
+    """Whether a process listens at path."""
     try:
         connect(path).close()
     except Unreachable:
@@ -60,7 +60,7 @@ class Subscription:
     """A stream of JSON lines that follows the answer to one request; selectable."""
 
     def __init__(self, path: Path, do: str, **arguments: Any) -> None:
-        """Ask; Unreachable or LabError if the answer is no stream."""
+        """Send the request; Unreachable or LabError if it is not answered or is refused."""
         self._peer = connect(path)
         self._pending = b""
         self._peer.sendall((json.dumps({"do": do, **arguments}) + "\n").encode())
@@ -77,11 +77,11 @@ class Subscription:
         self._pending += arrived
 
     def fileno(self) -> int:
-        """For selectors: readable when records wait."""
+        """The descriptor, for selectors: readable when records have arrived."""
         return self._peer.fileno()
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """The whole records that have arrived; None when the other side has closed."""
+        """The complete records that have arrived; None when the other side has closed."""
         try:
             while arrived := self._peer.recv(1 << 20):
                 self._pending += arrived
@@ -92,5 +92,5 @@ class Subscription:
         return None if closed and not lines else [json.loads(line) for line in lines]
 
     def close(self) -> None:
-        """End it."""
+        """End the subscription."""
         self._peer.close()

@@ -1,4 +1,4 @@
-"""The lab's own control socket: requests from outside, carried out one at a time in a thread."""
+"""A control socket: requests are carried out one at a time, in a thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _accept(listener: socket.socket, table: Table) -> None:
                     lines.write(json.dumps(_answer(line, table)) + "\n")
                     lines.flush()
             except OSError:
-                continue  # the asker has gone; its request is done all the same
+                continue  # the client has gone; its request was carried out
 
 
 def _answer(line: str, table: Table) -> dict[str, Any]:

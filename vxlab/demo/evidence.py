@@ -11,11 +11,11 @@ from typing import Any
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from vxlab.capture.decode import Encapsulated, encapsulated
-from vxlab.capture.packets import Sighting, Tap, drain
+from vxlab.capture.packets import Capture, CapturedPacket, drain
 from vxlab.control import rpc
 from vxlab.demo.roles import Roles
 from vxlab.errors import LabError
-from vxlab.lab.captures import open_taps
+from vxlab.lab.captures import open_captures
 from vxlab.lab.groups import snooped_by_group
 from vxlab.lab.handle import Lab
 from vxlab.topology.names import nic
@@ -32,11 +32,11 @@ class DemoLab:
         """Start the captures: all underlay links, the asker's VTEP port, the NICs of the VMs."""
         self.lab = lab
         self.roles = roles
-        self.seen: list[Sighting] = []
+        self.seen: list[CapturedPacket] = []
         links: list[tuple[str, str | None]] = [(roles.sender["name"], roles.port)]
         links += [(row["name"], nic(row["name"])) for row in lab.nodes("hypervisor")]
         links += [(row["name"], nic(row["name"])) for row in roles.vms]
-        self._captures: list[Tap] = open_taps(lab, links)
+        self._captures: list[Capture] = open_captures(lab, links)
 
     # -- acting
 
@@ -81,7 +81,7 @@ class DemoLab:
 
         await_condition(unmet, "captured")
 
-    def on(self, interface: str) -> Iterator[Sighting]:
+    def on(self, interface: str) -> Iterator[CapturedPacket]:
         """The packets on an interface."""
         return (each for each in self.seen if each.interface == interface)
 
@@ -97,7 +97,7 @@ class DemoLab:
     def vxlan_since(self, mark: int, hypervisor: str) -> list[Encapsulated]:
         """The VXLAN packets on an underlay link after the first `mark` captured packets."""
         late = self.seen[mark:]
-        return [packet for packet in self.vxlan(hypervisor) if packet.sighting in late]
+        return [packet for packet in self.vxlan(hypervisor) if packet.captured in late]
 
     def arp_packets(self, hypervisor: str, operation: int, direction: int) -> list[Encapsulated]:
         """The VXLAN packets that carry the demo's ARP request or its reply."""

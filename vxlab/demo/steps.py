@@ -93,7 +93,7 @@ def one_packet(demo: DemoLab) -> Iterator[str]:
         f"its source is {packet.source}, not {roles.sender['underlay']}",
     )
     verify(packet.vni == roles.vni, f"its VNI is {packet.vni}, not {roles.vni}")
-    yield f"one packet on {nic(sender)}, {len(packet.sighting.data)} bytes:"
+    yield f"one packet on {nic(sender)}, {len(packet.captured.data)} bytes:"
     for name, value in packet.fields():
         yield f"  {name:<15}{value}"
 

@@ -68,7 +68,8 @@ def check_tools() -> None:
     os.environ["PATH"] = path
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        raise LabError(f"{', '.join(missing)}: not installed; `make setup` installs it")
+        fix = "`vxlab doctor` shows the command that installs it"
+        raise LabError(f"{', '.join(missing)}: not installed; {fix}")
 
 
 def bring_up(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vxlab.capture.filter import compile_filter
-from vxlab.capture.packets import Tap
+from vxlab.capture.packets import Capture
 from vxlab.errors import UsageError
 from vxlab.lab.enter import SWITCH_KINDS, become_observer, enter_network
 from vxlab.lab.handle import Lab
@@ -18,9 +18,9 @@ from vxlab.system.namespaces import CLONE_NEWNET, setns
 _AGENT_TAPS = "vxtap"  # prefix of the names that vtep.fastpath.tap gives
 
 
-def open_taps(
+def open_captures(
     lab: Lab, targets: Iterable[tuple[str, str | None]], expression: str | None = None
-) -> list[Tap]:
+) -> list[Capture]:
     """Open one capture on each interface that (node, interface) pairs name, even if named twice.
 
     interface None means all of the node's links. expression: a capture filter in libpcap's
@@ -33,7 +33,7 @@ def open_taps(
     rows = [(lab.node(node), interface) for node, interface in targets]
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     become_observer(lab.directory, init)
-    taps: dict[tuple[str, str], Tap] = {}
+    captures: dict[tuple[str, str], Capture] = {}
     program: bytes | None = None
     for row, interface in rows:
         enter_network(lab.directory, init, row["name"], row["kind"])
@@ -41,12 +41,12 @@ def open_taps(
             if expression is not None and program is None:
                 program = compile_filter(expression, name)  # the same for every Ethernet link
             key = (row["name"], name)
-            if key not in taps:
-                taps[key] = Tap(*key, program)
+            if key not in captures:
+                captures[key] = Capture(*key, program)
     with contextlib.suppress(PermissionError):
         setns(home, CLONE_NEWNET)
     os.close(home)
-    return list(taps.values())
+    return list(captures.values())
 
 
 def _chosen(lab: Lab, row: dict[str, Any], interface: str | None) -> list[str]:

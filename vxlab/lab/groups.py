@@ -1,4 +1,4 @@
-"""Who has joined which group, as agents say and as the underlay's switches have snooped."""
+"""Which VTEPs are in which group: as the agents report it, and as the switches snooped it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def group_rows(lab: Lab) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
-    """For each group, whom each underlay switch sends it to; empty without controller."""
+    """For each group, the neighbours each underlay switch sends it to; empty without controller."""
     try:
         rows = rpc.ask(lab.directory.controller_socket, "groups")
     except rpc.Unreachable:
@@ -44,7 +44,7 @@ def snooped_by_group(lab: Lab) -> dict[str, dict[str, list[str]]]:
 def not_joined(directory: LabDirectory, topo: OverlayTopo) -> str | None:
     """Which VTEP's kernel is not in a group that the switches flood; None if all are.
 
-    Of the other groups, what the switches have snooped says more.
+    The other groups are checked at the switches, which snoop them.
     """
     for hypervisor in topo.hypervisors.values():
         wanted = {group for group in hypervisor.groups() if not topo.family.snoops(group)}

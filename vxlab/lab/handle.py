@@ -137,6 +137,8 @@ class Lab:
 
 def how_it_ended(directory: LabDirectory) -> str:
     """The cause of a lab's end, as far as it is known, with the log."""
+    if error := directory.read_state().get("error"):
+        return f"its start failed: {error}"
     log = directory.log("lab")
     return f"{sandbox.ending(directory.path)}; last output: {last_line(log)} (log: {log})"
 

@@ -132,5 +132,5 @@ def _announce(vm: Vm, bridge: str, cable: str) -> None:
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise LabError(f"{' '.join(command)}: {done.stderr.strip()}")
+        raise LabError(f"{command[0]}: {' '.join(done.stderr.split()) or 'no output'}")
     return done.stdout

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from vxlab.lab.links import Links, of_mininet
 from vxlab.lab.mininet_cli import CliServer
 from vxlab.lab.net import LabNet
 from vxlab.lab.operations import Operations
+from vxlab.nodes.links import raise_up
 from vxlab.system import vswitchd_tuning
 from vxlab.system.directory import LabDirectory
 from vxlab.system.open_vswitch import OpenVSwitch
@@ -138,7 +138,9 @@ class LabRunner:
         steps = self.steps()
         for number, (name, step) in enumerate(steps, start=1):
             self._report(step=name, number=number, of=len(steps))
-            with time_limit(self._step_limit_s(), f"lab {self.directory.name}: the step '{name}'"):
+            what = f"lab {self.directory.name}: the step '{name}'"
+            hint = f" (logs: {self.directory.log('lab').parent})"
+            with time_limit(self._step_limit_s(), what, hint):
                 step()
 
     def _step_limit_s(self) -> float:
@@ -148,7 +150,7 @@ class LabRunner:
     def _prepare_namespace(self) -> None:
         for which in ("all", "default"):  # or the switches' own ports send router solicitations
             Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        raise_up("lo")
         if self.spec.ovs_datapath == "user":
             vswitchd_tuning.receive_on_other_cpus()
 

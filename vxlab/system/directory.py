@@ -1,7 +1,7 @@
-"""A lab's directory: where its sockets, logs and state lie, and who holds it.
+"""A lab's directory: its sockets, logs and state, and the lock that shows whether it is alive.
 
 BASE/NAME/  lab.json   what the lab is (written by its first process only)
-            lock       held as long as the lab lives
+            lock       held by the lab's processes
             lab.sock   the lab's own control socket
             controller.sock   agents/HV.toml, HV.sock   ovs/   log/
 """
@@ -60,17 +60,17 @@ def _private(path: Path) -> None:
 
 @dataclass(frozen=True)
 class LabDirectory:
-    """One lab's files; cheap to make, touches nothing by itself."""
+    """The files of one lab. Making this object touches none of them."""
 
     path: Path
 
     @classmethod
     def named(cls, name: str) -> LabDirectory:
-        """The directory of the lab of that name; UsageError if no lab may be called so."""
+        """The directory of the lab of that name; UsageError if the name is invalid."""
         if not NAME.fullmatch(name):
             raise UsageError(
-                f"lab name {name!r}: lower-case letters, digits, - and _, at most 31, "
-                "starting with a letter or digit"
+                f"lab name {name!r}: must be at most 31 lower-case letters, digits, - and _, "
+                "and start with a letter or digit"
             )
         return cls(base_directory() / name)
 
@@ -83,11 +83,14 @@ class LabDirectory:
 
     @classmethod
     def all(cls) -> list[LabDirectory]:
-        """Every lab directory there is, dead or alive, by name."""
+        """The directories of all labs, dead or alive, sorted by name."""
         base = base_directory()
-        if not base.is_dir():
+        try:
+            return [cls(path) for path in sorted(base.iterdir()) if (path / "lock").exists()]
+        except FileNotFoundError:
             return []
-        return [cls(path) for path in sorted(base.iterdir()) if (path / "lock").exists()]
+        except OSError as error:
+            raise LabError(f"{base}: {error.strerror}; set VXLAB_BASE to a directory") from None
 
     @property
     def name(self) -> str:
@@ -127,12 +130,12 @@ class LabDirectory:
         """The configuration file of a hypervisor's agent."""
         return self.path / "agents" / f"{hypervisor}.toml"
 
-    def log(self, part: str) -> Path:
-        """The log of a part."""
-        return self.path / "log" / f"{part}.log"
+    def log(self, component: str) -> Path:
+        """The log of a component."""
+        return self.path / "log" / f"{component}.log"
 
     def make_folders(self) -> None:
-        """Make the directory and its folders, for this user alone."""
+        """Make the directory and its folders, accessible to this user only."""
         _private(self.path)
         for folder in ("agents", "log", "ovs"):
             (self.path / folder).mkdir(mode=0o700, exist_ok=True)
@@ -142,9 +145,10 @@ class LabDirectory:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def claim(self) -> int:
-        """Take the lock for a new lab and clear what a dead one left; returns its descriptor.
+        """Take the lock for a new lab and remove what a dead one left; returns its descriptor.
 
-        LabError if a lab of this name lives. The lock goes with the last process that holds it.
+        LabError if a lab of this name is alive. The kernel releases the lock when the last process
+        that has inherited the descriptor ends.
         """
         _private(self.path.parent)
         _private(self.path)
@@ -184,7 +188,7 @@ class LabDirectory:
         fresh.replace(self.path / "lab.json")
 
     def read_state(self) -> dict[str, Any]:
-        """lab.json, or an empty one where the lab did not get so far."""
+        """The content of lab.json; that of a failed lab if it was not written."""
         try:
             state: dict[str, Any] = json.loads((self.path / "lab.json").read_text())
             return state

@@ -1,6 +1,6 @@
-"""The few system calls about namespaces that Python's library lacks before 3.12.
+"""System calls about namespaces that Python's standard library lacks before 3.12.
 
-Only names and calls here; what a lab does with them stands in sandbox.py and enter.py.
+How a lab uses them: `sandbox` and `vxlab.lab.enter`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _check(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave the shared namespaces named by CLONE_ flags for new ones of this process's own."""
+    """Move this process into new namespaces of the kinds given by CLONE_ flags."""
     _check(_libc.unshare(flags), "unshare")
 
 
@@ -46,7 +46,7 @@ def setns(fd: int, kind: int = 0) -> None:
 
 
 def mount(source: str, target: str, fstype: str | None = None, flags: int = 0) -> None:
-    """Mount, bind or change propagation, as mount(2); errors name the target."""
+    """Mount, bind or change propagation, as mount(2); the OSError names the target."""
     kind = fstype.encode() if fstype else None
     done = _libc.mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), None)
     _check(done, f"mount on {target}")
@@ -58,12 +58,12 @@ def die_with_parent(signal_number: int) -> None:
 
 
 def stay_visible() -> None:
-    """Keep /proc/self open to the owner: becoming root of a user namespace hides it otherwise."""
+    """Keep /proc/self readable to its owner, although this process has changed its credentials."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
 
 
 def map_to_root(uid: int, gid: int) -> None:
-    """Make uid and gid of the parent namespace root in this new user namespace."""
+    """Map uid and gid of the parent namespace to root in this new user namespace."""
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")

@@ -61,14 +61,12 @@ class OpenVSwitch:
     def _stop_vswitchd(self) -> None:
         """End ovs-vswitchd, wait for its end and remove what it leaves when it is killed.
 
-        It answers `exit` before it has ended, and a second one refuses to start while the process
-        in the pid file exists, be it ending or not yet reaped.
+        A second one refuses to start while the process in the pid file exists, be it ending or not
+        yet reaped.
         """
         pid_file = self.directory.ovs / "ovs-vswitchd.pid"
         if pid_file.exists():
-            if vswitchd_alive(self.directory):
-                self._run("ovs-appctl", "-t", "ovs-vswitchd", "exit")
-            _await_end(int(pid_file.read_text() or 0))
+            _end(int(pid_file.read_text()), "ovs-vswitchd")
         pid_file.unlink(missing_ok=True)
         for control in self.directory.ovs.glob("ovs-vswitchd.*.ctl"):
             control.unlink(missing_ok=True)
@@ -86,22 +84,32 @@ class OpenVSwitch:
                 env={**os.environ, **environment(self.directory)},
             )
         except FileNotFoundError:
-            raise LabError(f"{command[0]}: not installed; `make setup` installs it") from None
+            fix = "`vxlab doctor` shows the command that installs it"
+            raise LabError(f"{command[0]}: not installed; {fix}") from None
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise LabError(f"{command[0]}: {reason} (logs: {self.directory.log('x').parent})")
 
 
-def _await_end(pid: int) -> None:
-    """Wait until a process has ended, and kill it if it does not end by itself."""
+def _end(pid: int, name: str) -> None:
+    """End a process by SIGTERM, or SIGKILL if that does not help, and wait for its end.
+
+    Nothing happens if it has ended. name: the process's, since its number may have a new owner.
+    """
     try:
         process = os.pidfd_open(pid)
-    except (ProcessLookupError, OSError):
+    except ProcessLookupError:
         return
     try:
-        if not select.select([process], [], [], BUDGET_S["process ends"])[0]:
-            os.kill(pid, signal.SIGKILL)
-            select.select([process], [], [], BUDGET_S["process ends"])
+        if Path(f"/proc/{pid}/comm").read_text().strip() != name:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], BUDGET_S["process ends"])[0]:
+                return
+        raise LabError(f"{name}: process {pid} does not end")
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it has ended meanwhile
     finally:
         os.close(process)
 

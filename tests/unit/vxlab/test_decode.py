@@ -10,7 +10,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
 from vxlab.capture.decode import encapsulated, one_line
-from vxlab.capture.packets import INBOUND, OUTBOUND, Sighting
+from vxlab.capture.packets import INBOUND, OUTBOUND, CapturedPacket
 
 FOUR = (IP(src="192.0.2.11", dst="239.1.1.10", ttl=9), "outer IPv4", "TTL 9")
 SIX = (IPv6(src="2001:db8::b", dst="ff05::ef01:10a", hlim=9), "outer IPv6", "hop limit 9")
@@ -25,7 +25,7 @@ def test_the_outer_header_is_read_whatever_the_inner_one_is(
     vxlan = VXLAN(flags=0x08, vni=10)
     outer = Ether(dst="02:00:00:00:00:02") / ip / UDP(sport=50_000, dport=4789) / vxlan
     frame = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b") / inner
-    found = encapsulated(Sighting(0, "hv1", "hv1-eth0", OUTBOUND, bytes(outer / frame)))
+    found = encapsulated(CapturedPacket(0, "hv1", "hv1-eth0", OUTBOUND, bytes(outer / frame)))
     assert found is not None
     assert (found.source, found.destination, found.vni) == (ip.src, ip.dst, 10)
     fields = dict(found.fields())
@@ -34,7 +34,9 @@ def test_the_outer_header_is_read_whatever_the_inner_one_is(
 
 
 def line_of(frame: Packet) -> str:
-    return one_line(Sighting(1_000_000_000_123_456_789, "hv1", "hv1-trunk", INBOUND, bytes(frame)))
+    return one_line(
+        CapturedPacket(1_000_000_000_123_456_789, "hv1", "hv1-trunk", INBOUND, bytes(frame))
+    )
 
 
 def test_a_line_shows_vlan_ids_outer_tag_first() -> None:

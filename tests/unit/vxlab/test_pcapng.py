@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scapy.utils import PcapNgReader
 
-from vxlab.capture.packets import INBOUND, OUTBOUND, Sighting
+from vxlab.capture.packets import INBOUND, OUTBOUND, CapturedPacket
 from vxlab.capture.pcapng import Recorder, save
 from vxlab.errors import LabError
 
@@ -17,8 +17,8 @@ TIME_NS = 1_795_639_404_442_066_483
 FRAME = bytes(range(61))  # not a multiple of 4: the block is padded
 
 
-def sighting(node: str, interface: str, direction: int = OUTBOUND) -> Sighting:
-    return Sighting(TIME_NS, node, interface, direction, FRAME)
+def captured(node: str, interface: str, direction: int = OUTBOUND) -> CapturedPacket:
+    return CapturedPacket(TIME_NS, node, interface, direction, FRAME)
 
 
 def blocks(data: bytes) -> list[tuple[int, bytes]]:
@@ -35,18 +35,18 @@ def blocks(data: bytes) -> list[tuple[int, bytes]]:
 
 def test_a_time_stamp_keeps_all_nanoseconds(tmp_path: Path) -> None:
     file = tmp_path / "x.pcapng"
-    save(file, [sighting("A", "A-eth0")])
+    save(file, [captured("A", "A-eth0")])
     (_, interface, (kind, packet)) = blocks(file.read_bytes())
     assert b"\x09\x00\x01\x00\x09" in interface[1]  # if_tsresol: 10^-9 s
     assert kind == 6
-    _, high, low, captured, original = struct.unpack_from("<IIIII", packet)
+    _, high, low, kept, original = struct.unpack_from("<IIIII", packet)
     assert high << 32 | low == TIME_NS
-    assert (captured, original) == (len(FRAME), len(FRAME))
+    assert (kept, original) == (len(FRAME), len(FRAME))
 
 
 def test_another_reader_finds_packets_interfaces_and_directions(tmp_path: Path) -> None:
     file = tmp_path / "x.pcapng"
-    save(file, [sighting("A", "eth0"), sighting("B", "eth0", INBOUND), sighting("A", "eth0")])
+    save(file, [captured("A", "eth0"), captured("B", "eth0", INBOUND), captured("A", "eth0")])
     with PcapNgReader(str(file)) as reader:
         packets = list(reader)
     assert [bytes(packet) for packet in packets] == [FRAME] * 3
