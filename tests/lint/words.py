@@ -31,7 +31,7 @@ class Rule(NamedTuple):
         return fnmatchcase(name, self.files) and name not in (*self.except_in, *_ABOUT_THE_WORDS)
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     Rule(
         re.compile(r"\bsleep\("),
         "tests/*.py",

@@ -9,12 +9,13 @@ import sys
 from typing import Any
 
 from vtep.core import Core
+from vtep.effects import Decision
 from vtep.launch import launch
 
 
-def no_effects(*_arguments: Any) -> list[Any]:
-    """The core's answer to a frame that is not to be sent."""
-    return []
+def no_effects(*_arguments: Any) -> Decision:
+    """The core's decision on a frame that is not sent: no effects, no events."""
+    return (), ()
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Capture:
         return int(_STATISTICS.unpack(statistics)[1])
 
     def send(self, frame: bytes) -> None:
-        """Send a frame on the link, as the node itself would."""
+        """Put a frame on the link, as the node itself would."""
         self.socket.send(frame)
 
     def read(self) -> Iterator[CapturedPacket]:

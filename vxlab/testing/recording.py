@@ -38,7 +38,7 @@ def open_in_child(lab: Lab, targets: Iterable[Target]) -> list[Capture]:
     with ours, theirs:
         child = fork()
         if child == 0:
-            _send_taps(lab, targets, theirs)
+            _send_captures(lab, targets, theirs)
         theirs.close()
         received, fds, _, _ = socket.recv_fds(ours, _LONGEST_LIST, _MOST_SOCKETS)
         os.waitpid(child, 0)
@@ -48,7 +48,7 @@ def open_in_child(lab: Lab, targets: Iterable[Target]) -> list[Capture]:
     return [_capture(node, name, fd) for (node, _, name), fd in zip(places, fds, strict=True)]
 
 
-def _send_taps(lab: Lab, targets: Iterable[Target], peer: socket.socket) -> NoReturn:
+def _send_captures(lab: Lab, targets: Iterable[Target], peer: socket.socket) -> NoReturn:
     try:
         captures = open_captures(lab, targets)
         text = "\n".join(f"{capture.node} {capture.interface}" for capture in captures)
