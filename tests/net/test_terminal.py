@@ -81,7 +81,7 @@ def test_sigterm_takes_the_lab_down() -> None:
 
 def test_closing_the_terminal_of_a_demo_takes_its_lab_down() -> None:
     with Terminal([*VXLAB, "demo"], str(CHECKOUT)) as terminal:
-        terminal.expect("each VTEP joins")
+        terminal.expect("Each VTEP joins")
         directory = LabDirectory.named(f"demo-{terminal.process.pid}")
         assert directory.alive()
         terminal.hang_up()
