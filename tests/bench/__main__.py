@@ -23,7 +23,7 @@ from vxlab.errors import LabError
 
 ON_A_BED: dict[str, Callable[[BenchBed], wire.Figures]] = {
     "tcp": wire.tcp,
-    "packets": load.flat_out,
+    "packets": load.full_load,
     "lossless": load.without_loss,
     "rtt": wire.round_trips,
     "first": wire.first_packets,

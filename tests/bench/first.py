@@ -78,26 +78,26 @@ def first_packets(directory: Path) -> Figures:
     header of a VNI when it first floods there.
     """
     found: Figures = {}
-    for datapath in ("ebpf", "python"):
+    for data_path in ("ebpf", "python"):
         for name, vnis, rows in (("empty", 1, 0), ("full", MANY_VNIS, MANY_ROWS)):
-            with _agent(f"{datapath}-{name}", datapath, vnis, directory) as control:
-                _learn(f"{datapath}-{name}", control, vnis, rows)
-                new, later = _flood_us(f"{datapath}-{name}", vnis)
-            found[f"first_{datapath}_{name}_us"] = later
+            with _agent(f"{data_path}-{name}", data_path, vnis, directory) as control:
+                _learn(f"{data_path}-{name}", control, vnis, rows)
+                new, later = _flood_us(f"{data_path}-{name}", vnis)
+            found[f"first_{data_path}_{name}_us"] = later
             if vnis > 1:
-                found[f"first_{datapath}_{name}_new_us"] = new
+                found[f"first_{data_path}_{name}_new_us"] = new
     return found
 
 
 @contextlib.contextmanager
-def _agent(name: str, datapath: str, vnis: int, directory: Path) -> Iterator[Path]:
+def _agent(name: str, data_path: str, vnis: int, directory: Path) -> Iterator[Path]:
     run("sh", "-c", _NODES.format(name=name))
     control, config = directory / f"{name}.sock", directory / f"{name}.toml"
     segments = (
         _SEGMENT.format(vni=10 + number, vlan=1 + number, group=1 + number % _GROUPS)
         for number in range(vnis)
     )
-    config.write_text(_CONFIG.format(control=control, datapath=datapath) + "".join(segments))
+    config.write_text(_CONFIG.format(control=control, datapath=data_path) + "".join(segments))
     command = [sys.executable, "-m", "vtep", "--config", str(config)]
     log = directory / f"{name}.log"
     with log.open("wb") as out:

@@ -93,14 +93,14 @@ def _of(pid: int, file: str, field: str) -> float:
     return 0.0
 
 
-def lab_tcp(datapath: str) -> Figures:
+def lab_tcp(data_path: str) -> Figures:
     """Gbit/s of one TCP stream from A to B through the lab of the demo.
 
     Also the load of Open vSwitch's busiest thread meanwhile, as a fraction of a CPU: in total, and
     in the kernel.
     """
-    name = f"t-bench-{datapath}"
-    _vxlab("up", "three_vteps", "--name", name, "-d", "--set", f"datapath={datapath}")
+    name = f"t-bench-{data_path}"
+    _vxlab("up", "three_vteps", "--name", name, "-d", "--set", f"datapath={data_path}")
     try:
         server = [*VXLAB, "exec", "--lab", name, "B", "--", "iperf3", "-s", "-D"]
         subprocess.run(server, check=True, capture_output=True)
@@ -115,9 +115,9 @@ def lab_tcp(datapath: str) -> Figures:
         _vxlab("down", name)
     end = json.loads(output)["end"]["sum_received"]
     return {
-        f"lab_{datapath}_gbit_s": end["bits_per_second"] / 1e9,
-        f"lab_{datapath}_vswitchd": busy,
-        f"lab_{datapath}_vswitchd_in_kernel": in_kernel,
+        f"lab_{data_path}_gbit_s": end["bits_per_second"] / 1e9,
+        f"lab_{data_path}_vswitchd": busy,
+        f"lab_{data_path}_vswitchd_in_kernel": in_kernel,
     }
 
 

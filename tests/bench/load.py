@@ -22,7 +22,7 @@ from tests.bench.summary import highest_without_loss
 from tests.support.poll import eventually, pause
 
 SMALL = 64  # bytes of UDP payload
-FLAT_OUT_S, TRIAL_S = 0.5, 1.0
+FULL_LOAD_S, TRIAL_S = 0.5, 1.0
 # The share of a trial's packets that may still be in transit at its end. If it is larger, a queue
 # is growing, and the rate cannot be sustained.
 IN_TRANSIT = 0.01
@@ -138,23 +138,23 @@ def _datagrams() -> socket.socket:
     return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def flat_out(bed: BenchBed) -> dict[str, float]:
+def full_load(bed: BenchBed) -> dict[str, float]:
     """Packets per second that arrive when the sender sends as fast as it can, and the loss.
 
     If none is lost, this is also the rate without loss: the path runs in the sender's own context,
     so no higher rate can be offered.
     """
     with closing(Load(bed)) as load:
-        trial = load.offer(math.inf, FLAT_OUT_S)
+        trial = load.offer(math.inf, FULL_LOAD_S)
     return {"small_flat_out_pps": trial.pps, "small_flat_out_lost": trial.lost}
 
 
 def without_loss(bed: BenchBed) -> dict[str, float]:
     """The highest rate without loss. It is searched for only if packets are lost at full load."""
     with closing(Load(bed)) as load:
-        flooded = load.offer(math.inf, FLAT_OUT_S)
-        if not flooded.lost:
-            return {"small_searched_pps": flooded.pps}
+        overloaded = load.offer(math.inf, FULL_LOAD_S)
+        if not overloaded.lost:
+            return {"small_searched_pps": overloaded.pps}
         rate = highest_without_loss(
             lambda pps: load.offer(pps, TRIAL_S).kept_up, _FIRST_PPS, TRIALS
         )

@@ -142,8 +142,8 @@ _METHOD = (
     "- **Full load:** packets that arrive while the sender sends as fast as it can.\n"
     f"- **Without loss:** the highest rate at which no packet of a trial of {TRIAL_S} s is lost "
     f"and at most {IN_TRANSIT:.0%} are still in transit at its end. It is found by bisection "
-    "(RFC 2544 section 26.1, with shorter trials). If nothing is lost at full load, the path runs in the "
-    "sender's own context, and no higher rate can be offered.\n"
+    "(RFC 2544 section 26.1, with shorter trials). If nothing is lost at full load, the path runs "
+    "in the sender's own context, and no higher rate can be offered.\n"
     "- **Round trip:** pings back to back, and pings 4 ms apart, which find cold caches.\n"
     "- **First packet:** broadcasts from MACs that are still unknown, from socket to socket.\n\n"
     "Full load and round trips are measured in many short slices, so that the noise of a shared "
@@ -151,8 +151,8 @@ _METHOD = (
 )
 _LABS = (
     "`many_vteps` with one VM per hypervisor: seconds until READY, compared with plain Mininet "
-    "with as many nodes and links. Memory: the proportional set size (PSS) of the whole lab divided "
-    "by the number of hypervisors, and the resident set size (RSS) and PSS of one agent."
+    "with as many nodes and links. Memory: the proportional set size (PSS) of the whole lab "
+    "divided by the number of hypervisors, and the resident set size (RSS) and PSS of one agent."
 )
 _LAB_TCP = (
     "One TCP stream through the lab of the demo: VM, bridge, VTEP, underlay switch, VTEP, bridge, "
@@ -167,8 +167,8 @@ _FIRST = (
 _TABLES = (
     "Bytes per row: growth of the resident set while learning. Bytes per row in the maps: memory "
     "of the shared table divided by its rows, at half load. Operations are on MACs in random "
-    "order. Operations get slower with more rows only because fewer of them fit the CPU's caches: a "
-    "look-up in a plain dict of as many MACs slows down equally."
+    "order. Operations get slower with more rows only because fewer of them fit the CPU's caches: "
+    "a look-up in a plain dict of as many MACs slows down equally."
 )
 
 
@@ -207,8 +207,8 @@ def _lab_tcp(figures: dict[str, float]) -> str:
     if not figures:
         return ""
     rows = [
-        [label, *(_number(figures.get(f"lab_{datapath}_{key}")) for key in _TCP_COLUMNS)]
-        for datapath, label in (("ebpf", "eBPF"), ("python", "Python"))
+        [label, *(_number(figures.get(f"lab_{data_path}_{key}")) for key in _TCP_COLUMNS)]
+        for data_path, label in (("ebpf", "eBPF"), ("python", "Python"))
     ]
     return _table(["data path", *_TCP_COLUMNS.values()], rows)
 

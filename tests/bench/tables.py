@@ -43,10 +43,10 @@ def _rows(count: int) -> Figures:
     for number in range(count):
         fdb.learn(_mac(number), _REMOTE, None, number * 1e-6)
     learned_s = time.perf_counter() - began
-    bytes_a_row = (_resident() - held) / count
+    bytes_per_row = (_resident() - held) / count
     known = [_mac(number * 7919 % count) for number in range(_SAMPLES)]
     found = {
-        "python_bytes_a_row": bytes_a_row,
+        "python_bytes_a_row": bytes_per_row,
         "map_bytes_a_row": _map_bytes(count),
         "learned_a_s": count / learned_s,
         "lookup_ns": _each_ns(known, fdb.lookup),
