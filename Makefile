@@ -20,7 +20,7 @@ IN_PARALLEL = $(if $(ARGS),,-n $(WORKERS) --dist loadfile)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: setup ## install what is missing, play the demo and verify its eight steps
+demo: setup ## install what is missing, run the demo and verify its eight steps
 	@$(VENV)/bin/vxlab demo $(DEMO)
 
 test: lint unit net ## install what is missing, then lint, unit and net

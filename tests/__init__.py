@@ -1,1 +1,1 @@
-"""Tests: unit (no root, no waiting), net (real labs), support, bench."""
+"""Tests: unit (no root, no waiting), net (real labs), support, bench, interop, lint, vm."""

@@ -1,4 +1,4 @@
-"""The forwarding decision: what becomes of each frame. It is made nowhere else.
+"""The forwarding decisions, all of them: where each frame goes, or why it is dropped.
 
 Rules of this file:
 - bytes and `now` go in; effects and events come out. No sockets, no clock, no threads.

@@ -1,4 +1,4 @@
-"""Figures, side by side with their peers in one run; never part of the tests."""
+"""Benchmarks: all ways are measured in one run and compared. Not part of the tests."""
 
 from vxlab.system.mininet_module import make_importable
 

@@ -1,8 +1,8 @@
-"""`make bench`: one run, all ways side by side and in turn, medians and ratios, into docs/results/.
+"""`make bench`: measure all ways in turn and write medians and ratios to docs/results/.
 
-make bench                            everything, some 20 minutes
-make bench ARGS="--only rtt"          one figure; the others stay as they were
-make bench ARGS="--quick"             each once: does it all still run?
+make bench                            everything; takes about 20 minutes
+make bench ARGS="--only rtt"          one figure; the others are kept from the last run
+make bench ARGS="--quick"             each once, to check that all measurements still run
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from typing import Any
 
 from tests.bench import first, labs, load, report, tables, wire
 from tests.bench.apart import in_sandbox
-from tests.bench.bed import WAYS, Bed
+from tests.bench.bed import WAYS, BenchBed
 from tests.bench.summary import median
 from vxlab.errors import LabError
 
-OVER_A_BED: dict[str, Callable[[Bed], wire.Figures]] = {
+ON_A_BED: dict[str, Callable[[BenchBed], wire.Figures]] = {
     "tcp": wire.tcp,
-    "packets": load.flat_out,
+    "packets": load.full_load,
     "lossless": load.without_loss,
     "rtt": wire.round_trips,
     "first": wire.first_packets,
 }
-SLICES = {"packets": 4, "rtt": 8}  # of a repeat: short ones, so that all ways share the noise
-BY_ITSELF = ("tables", "flood", "labs", "lab-tcp")
+# Measurements within one repeat: many short ones, so that noise affects all ways equally.
+SLICES = {"packets": 4, "rtt": 8}
+SEPARATE = ("tables", "flood", "labs", "lab-tcp")
 Found = dict[str, Any]
 
 
 def main() -> int:
-    """Measure what was asked for, and write it down; 1 if something could not be measured."""
-    given = _arguments()
-    chosen = given.only or [*OVER_A_BED, *BY_ITSELF]
-    repeats = 1 if given.quick else given.repeats
+    """Measure the requested figures and write the results; 1 if a measurement failed."""
+    options = _arguments()
+    chosen = options.only or [*ON_A_BED, *SEPARATE]
+    repeats = 1 if options.quick else options.repeats
     found = report.read()
-    failed = _measure(chosen, repeats, given.quick, found)
-    print(json.dumps(found, indent=1) if given.json else report.goals_told(found))
+    failed = _measure(chosen, repeats, options.quick, found)
+    print(json.dumps(found, indent=1) if options.json else report.goals_text(found))
     for line in failed:
         print(f"bench: {line}", file=sys.stderr)
     return int(bool(failed))
@@ -48,32 +49,32 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    figures = (*OVER_A_BED, *BY_ITSELF)
-    parser.add_argument("--only", action="append", choices=figures, help="this figure alone")
-    parser.add_argument("--repeats", type=int, default=5, help="of each, for the median [5]")
-    parser.add_argument("--quick", action="store_true", help="each once, and small labs only")
-    parser.add_argument("--json", action="store_true", help="all figures on stdout, as JSON")
+    figures = (*ON_A_BED, *SEPARATE)
+    parser.add_argument("--only", action="append", choices=figures, help="measure only this figure")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements for each median [5]")
+    parser.add_argument("--quick", action="store_true", help="each once, with small labs")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     return parser.parse_args()
 
 
 def _measure(chosen: list[str], repeats: int, quick: bool, found: Found) -> list[str]:
-    """Measure, writing down each part as soon as it is done; what could not be measured."""
+    """Measure, and write each result as soon as it exists; returns a line for each failure."""
     failed: list[str] = []
-    over_beds = [name for name in chosen if name in OVER_A_BED]
-    if over_beds:
-        fresh, lacking = _on_beds(over_beds, repeats)
+    on_beds = [name for name in chosen if name in ON_A_BED]
+    if on_beds:
+        fresh, errors = _on_beds(on_beds, repeats)
         for way, figures in fresh.items():
             found.setdefault("ways", {}).setdefault(way, {}).update(figures)
-        failed += lacking
+        failed += errors
         report.write(found)
-    for name in BY_ITSELF:
+    for name in SEPARATE:
         if name in chosen:
-            found[name.replace("-", "_")] = _by_itself(name, repeats, quick)
+            found[name.replace("-", "_")] = _separate(name, repeats, quick)
             report.write(found)
     return failed
 
 
-def _by_itself(name: str, repeats: int, quick: bool) -> Found:
+def _separate(name: str, repeats: int, quick: bool) -> Found:
     if name == "tables":
         return {str(size): tables.rows(size) for size in tables.SIZES[: -1 if quick else None]}
     if name == "flood":
@@ -95,16 +96,16 @@ def _medians(runs: list[wire.Figures]) -> wire.Figures:
 
 
 def _on_beds(names: list[str], repeats: int) -> tuple[dict[str, wire.Figures], list[str]]:
-    """Medians by way, and what could not be measured; in a sandbox that holds all beds."""
-    fresh, lacking = in_sandbox(lambda directory: _alternate(names, repeats, directory))
-    return fresh, lacking
+    """Medians by way, and a line for each failure. All beds are in one sandbox."""
+    fresh, failed = in_sandbox(lambda directory: _alternate(names, repeats, directory))
+    return fresh, failed
 
 
 def _alternate(
     names: list[str], repeats: int, directory: Path
 ) -> tuple[dict[str, wire.Figures], list[str]]:
-    """Each way in turn, the order reversed every other time."""
-    beds, lacking = _beds(directory)
+    """Measure each way in turn. The order is reversed every other time, so that drift cancels."""
+    beds, failed = _beds(directory)
     runs: dict[tuple[str, str], list[wire.Figures]] = {}
     for repeat in range(repeats):
         for name in names:
@@ -112,23 +113,23 @@ def _alternate(
             for turn in range(SLICES.get(name, 1)):
                 for bed in beds if (repeat + turn) % 2 == 0 else beds[::-1]:
                     try:
-                        runs.setdefault((bed.way.name, name), []).append(OVER_A_BED[name](bed))
+                        runs.setdefault((bed.way.name, name), []).append(ON_A_BED[name](bed))
                     except (LabError, AssertionError) as error:
-                        lacking.append(f"{name}: {error}")
+                        failed.append(f"{name}: {error}")
     fresh: dict[str, wire.Figures] = {}
     for (way, _), figures in runs.items():
         fresh.setdefault(way, {}).update(_medians(figures))
-    return fresh, lacking
+    return fresh, failed
 
 
-def _beds(directory: Path) -> tuple[list[Bed], list[str]]:
-    beds, lacking = [], []
+def _beds(directory: Path) -> tuple[list[BenchBed], list[str]]:
+    beds, failed = [], []
     for way in WAYS:
         try:
-            beds.append(Bed(way, directory))
+            beds.append(BenchBed(way, directory))
         except (LabError, AssertionError) as error:
-            lacking.append(str(error))
-    return beds, lacking
+            failed.append(str(error))
+    return beds, failed
 
 
 if __name__ == "__main__":

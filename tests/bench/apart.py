@@ -1,4 +1,4 @@
-"""Bodies of work in a sandbox of their own, whose answer comes back as JSON."""
+"""Run a function in a sandbox of its own and return its result, which is passed as JSON."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from vxlab.system import sandbox
 
 
 def in_sandbox(body: Callable[[Path], Any], quiet: bool = False) -> Any:
-    """What a body answers that may use a directory; LabError where it did not come to an answer.
+    """The result of body(directory), run in a new sandbox; LabError if it ends without a result.
 
-    quiet: what it prints is kept for the error, not shown.
+    quiet: do not show its output; an error still includes it.
     """
     with tempfile.TemporaryDirectory(prefix="vxlab-bench-") as name:
         directory = Path(name)
-        said, log = directory / "said", directory / "log"
+        result, log = directory / "result", directory / "log"
         log.touch()
 
         def main() -> int:
-            said.write_text(json.dumps(body(directory)))
+            result.write_text(json.dumps(body(directory)))
             return 0
 
         keeper, _ = sandbox.start(main, directory, detached=False, log=log if quiet else None)
         os.waitpid(keeper, 0)
-        if not said.exists():
-            raise LabError(f"the bench's sandbox ended before its time {log.read_text()[-1000:]}")
-        return json.loads(said.read_text())
+        if not result.exists():
+            raise LabError(f"the bench's sandbox ended without a result: {log.read_text()[-1000:]}")
+        return json.loads(result.read_text())

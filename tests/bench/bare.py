@@ -1,6 +1,6 @@
-"""Plain Mininet with as many nodes and links as a lab of ours: what a lab's start is held against.
+"""A plain Mininet network with as many nodes and links as a lab, to compare start times with.
 
-hypervisors, each with a bridge and a VM behind it, on one switch with one controller
+Each hypervisor has a bridge and a VM behind it. All are connected to one switch.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from vxlab.system.open_vswitch import OpenVSwitch, environment
 
 
 class Bare(Topo):
-    """As `many_vteps` with one VM a hypervisor, in Mininet's own classes."""
+    """The nodes of `many_vteps` with one VM per hypervisor, in Mininet's own classes."""
 
     def build(self, hypervisors: int = 1) -> None:
-        """Mininet's hook."""
+        """Called by Mininet: add all nodes and links."""
         datapath = choose_datapath()
         switch = self.addSwitch("s1", cls=OVSSwitch, failMode="standalone", datapath=datapath)
         for number in range(1, hypervisors + 1):
@@ -34,13 +34,13 @@ class Bare(Topo):
 
 
 def seconds(hypervisors: int, directory: Path) -> float:
-    """How long plain Mininet takes to start as many; inside a sandbox."""
+    """How long plain Mininet takes to start as many hypervisors. Call it inside a sandbox."""
     folder = LabDirectory(directory / "bare")
     folder.make_folders()
     os.environ.update(environment(folder))
     began = time.monotonic()
     OpenVSwitch(folder).start()
-    Mininet.inited = True  # its init() raises limits of the whole machine
+    Mininet.inited = True  # else start() calls init(), which raises limits of the whole machine
     net = Mininet(Bare(hypervisors=hypervisors), controller=None)
     net.start()
     return time.monotonic() - began

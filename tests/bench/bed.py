@@ -1,9 +1,10 @@
-"""The beds the ways lie in: for each way, two VMs, two hypervisors and an underlay between them.
+"""The test beds of the benchmark: for each way, two VMs, two hypervisors and an underlay.
 
  vm1 - port - h1 - under - u (Linux bridge) - under - h2 - port - vm2
-Every node is a network namespace, every dash a veth pair; inner MTU 1450, underlay 1500. The beds
-of all ways exist at once, so that measurements can alternate. All is inside the caller's sandbox.
-Bridges hand packets to the firewall if this machine's kernel has them do so, but for one way.
+Each node is a network namespace; each dash is a veth pair. The inner MTU is 1450, the underlay's
+1500. The beds of all ways exist at the same time, so that measurements can alternate between them.
+They are created in the caller's sandbox. If br_netfilter is loaded, bridges pass their packets to
+the firewall; one way switches that off.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ _STARTS_WITHIN_S = 30.0
 
 @dataclass(frozen=True)
 class Way:
-    """One way to join two VMs, and how its VTEP is started (None: there is none)."""
+    """One way to connect two VMs."""
 
     name: str
     label: str  # self-explanatory, for tables and charts
-    module: tuple[str, ...] | None
-    multicast: bool = True
-    offloads: bool = True  # of the VMs: checksums and segmentation left to the network
-    checksums: bool = False  # of outer UDP
-    firewall: bool = True  # whether bridges call it, where the kernel has them do so (br_netfilter)
+    module: tuple[str, ...] | None  # starts the VTEP: arguments of `python -m`; None: no VTEP
+    multicast: bool = True  # how it floods; False: head-end replication
+    offloads: bool = True  # whether VMs leave checksums and segmentation to their NIC
+    checksums: bool = False  # whether outer UDP headers have a checksum
+    firewall: bool = True  # False: bridges do not call the firewall, even with br_netfilter
 
 
 NOTHING, KERNEL = "nothing", "kernel"
@@ -106,15 +107,15 @@ port = "port"
 """
 
 
-class Bed:
-    """One way, lying ready."""
+class BenchBed:
+    """The nodes, links and VTEPs of one way."""
 
     def __init__(self, way: Way, directory: Path) -> None:
-        """Make it and wait until its VMs reach each other; LabError says why they do not."""
+        """Create the bed and wait until vm1 can ping vm2; LabError if a VTEP ends early."""
         self.way = way
         self.agents: list[subprocess.Popen[bytes]] = []
-        words = {"way": way.name, "inner": INNER_MTU, "underlay": UNDERLAY_MTU}
-        run("sh", "-c", _NODES.format_map(words))
+        values = {"way": way.name, "inner": INNER_MTU, "underlay": UNDERLAY_MTU}
+        run("sh", "-c", _NODES.format_map(values))
         if not way.firewall:
             for node in ("h1", "u", "h2"):
                 run(*self.inside(node), "sh", "-c", _NO_FIREWALL)
@@ -122,13 +123,13 @@ class Bed:
             for vm in ("vm1", "vm2"):
                 run(*self.inside(vm), "ethtool", "-K", "eth0", "tx", "off")
         if way.module is None:
-            run("sh", "-c", _BRIDGED.format_map(words))
+            run("sh", "-c", _BRIDGED.format_map(values))
         else:
             self.agents = [self._start(i, way.module, directory) for i in (1, 2)]
-        eventually(self._reaches, _STARTS_WITHIN_S)
+        eventually(self._check_ping, _STARTS_WITHIN_S)
 
     def inside(self, node: str) -> list[str]:
-        """The start of a command line that runs in a node."""
+        """The prefix of a command that runs in a node."""
         return ["ip", "netns", "exec", f"{self.way.name}-{node}"]
 
     def socket_in(self, node: str, make: Callable[[], socket.socket]) -> socket.socket:
@@ -140,7 +141,8 @@ class Bed:
         flood = f'group = "{GROUP}"' if self.way.multicast else f'remotes = ["192.0.2.1{3 - i}"]'
         config = directory / f"{self.way.name}{i}.toml"
         checksums = str(self.way.checksums).lower()
-        # Only an Open vSwitch on the way has a userspace datapath, which takes no super-frames.
+        # The underlay is a Linux bridge, which carries super-frames. Only Open vSwitch's userspace
+        # datapath, which is used without the kernel module, does not accept them.
         offload = str(self.way.name != "ovs" or ovs_datapath() == "kernel").lower()
         config.write_text(
             _CONFIG.format(
@@ -154,19 +156,19 @@ class Bed:
 
         def answers() -> None:
             if agent.poll() is not None:
-                last = (log.read_text().strip().splitlines() or ["it said nothing"])[-1]
+                last = (log.read_text().strip().splitlines() or ["it ended without output"])[-1]
                 raise LabError(f"{self.way.name}: {last}")
-            assert rpc.answers(control), f"{self.way.name}: its VTEP does not answer"
+            assert rpc.answers(control), f"{self.way.name}: its VTEP does not reply"
 
         eventually(answers, _STARTS_WITHIN_S)
         return agent
 
-    def _reaches(self) -> None:
+    def _check_ping(self) -> None:
         done = subprocess.run(
             [*self.inside("vm1"), "ping", "-c", "1", "-W", "1", "10.0.0.2"],
             capture_output=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{self.way.name}: vm1 and vm2 do not reach each other"
+        assert done.returncode == 0, f"{self.way.name}: vm1 cannot ping vm2"
 
 
 def socket_within(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:

@@ -1,8 +1,9 @@
-"""What a first packet costs one agent: from a VM's frame to the packet on the underlay.
+"""How long one agent takes for a first packet: from a VM's frame to the packet on the underlay.
 
  vm - port - h - under - far
-A frame of a MAC that nobody has heard of is flooded; `far` plays the other VTEPs. Once with one VNI
-and an empty table, once with many VNIs and rows, on both data paths: the agent floods on either.
+A broadcast from an unknown MAC is flooded; `far` takes the place of the other VTEPs. Measured with
+one VNI and an empty table, and with many VNIs and rows; on both data paths, since the agent itself
+floods on both.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FLOODS = 500
 _GROUPS = 50
 _ETH_P_ALL = 3
 _PORT = 4789
-_CHUNK = 5_000  # rows, before we look whether they were learned
+_CHUNK = 5_000  # packets sent before checking that all have arrived
 _WITHIN_S = 30.0
 _OUTER = 14 + 20 + 8 + 8  # Ethernet, IPv4, UDP, VXLAN
 
@@ -71,32 +72,32 @@ Figures = dict[str, float]
 
 
 def first_packets(directory: Path) -> Figures:
-    """Microseconds of a first packet, median, by data path and by how full the tables are.
+    """Median microseconds of a first packet, by data path and table size.
 
-    Of a full agent both: the first floods of each VNI, whose headers are to be built, and later
-    ones.
+    With many VNIs, the first flood of each VNI is reported separately: the agent builds the outer
+    header of a VNI when it first floods there.
     """
     found: Figures = {}
-    for datapath in ("ebpf", "python"):
+    for data_path in ("ebpf", "python"):
         for name, vnis, rows in (("empty", 1, 0), ("full", MANY_VNIS, MANY_ROWS)):
-            with _agent(f"{datapath}-{name}", datapath, vnis, directory) as control:
-                _learn(f"{datapath}-{name}", control, vnis, rows)
-                new, later = _flood_us(f"{datapath}-{name}", vnis)
-            found[f"first_{datapath}_{name}_us"] = later
+            with _agent(f"{data_path}-{name}", data_path, vnis, directory) as control:
+                _learn(f"{data_path}-{name}", control, vnis, rows)
+                new, later = _flood_us(f"{data_path}-{name}", vnis)
+            found[f"first_{data_path}_{name}_us"] = later
             if vnis > 1:
-                found[f"first_{datapath}_{name}_new_us"] = new
+                found[f"first_{data_path}_{name}_new_us"] = new
     return found
 
 
 @contextlib.contextmanager
-def _agent(name: str, datapath: str, vnis: int, directory: Path) -> Iterator[Path]:
+def _agent(name: str, data_path: str, vnis: int, directory: Path) -> Iterator[Path]:
     run("sh", "-c", _NODES.format(name=name))
     control, config = directory / f"{name}.sock", directory / f"{name}.toml"
     segments = (
         _SEGMENT.format(vni=10 + number, vlan=1 + number, group=1 + number % _GROUPS)
         for number in range(vnis)
     )
-    config.write_text(_CONFIG.format(control=control, datapath=datapath) + "".join(segments))
+    config.write_text(_CONFIG.format(control=control, datapath=data_path) + "".join(segments))
     command = [sys.executable, "-m", "vtep", "--config", str(config)]
     log = directory / f"{name}.log"
     with log.open("wb") as out:
@@ -107,7 +108,7 @@ def _agent(name: str, datapath: str, vnis: int, directory: Path) -> Iterator[Pat
     def answers() -> None:
         if agent.poll() is not None:
             raise LabError(f"{name}: {log.read_text().strip()[-500:]}")
-        assert rpc.answers(control), f"{name}: the agent does not answer"
+        assert rpc.answers(control), f"{name}: the agent does not reply on its control socket"
 
     try:
         eventually(answers, _WITHIN_S)
@@ -118,32 +119,35 @@ def _agent(name: str, datapath: str, vnis: int, directory: Path) -> Iterator[Pat
 
 
 def _learn(name: str, control: Path, vnis: int, rows: int) -> None:
-    """Let the agent hear of so many MACs, spread over its VNIs."""
-    with socket_within(f"{name}-far", _speaker) as speaker:
+    """Let the agent learn `rows` MACs, distributed over its VNIs."""
+    with socket_within(f"{name}-far", _vtep_socket) as remote:
         for number in range(rows):
             header = struct.pack("!II", 0x08000000, 10 + number % vnis << 8)
             source = b"\x02\xaa" + number.to_bytes(4, "big")
-            speaker.send(header + b"\xff" * 6 + source + b"\x88\xb5" + bytes(46))
+            remote.send(header + b"\xff" * 6 + source + b"\x88\xb5" + bytes(46))
             if number % _CHUNK == _CHUNK - 1:
-                eventually(partial(_has_heard, control, number + 1), _WITHIN_S)
+                eventually(partial(_check_received, control, number + 1), _WITHIN_S)
 
 
-def _speaker() -> socket.socket:
+def _vtep_socket() -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     opened.connect(("192.0.2.11", _PORT))
     return opened
 
 
-def _has_heard(control: Path, packets: int) -> None:
+def _check_received(control: Path, packets: int) -> None:
     rows = rpc.ask(control, "stats")
-    heard = sum(row["decapsulated"]["unicast"]["packets"] for row in rows)
-    assert heard == packets, f"the agent has heard {heard} of {packets} packets"
+    received = sum(row["decapsulated"]["unicast"]["packets"] for row in rows)
+    assert received == packets, f"the agent has received {received} of {packets} packets"
 
 
 def _flood_us(name: str, vnis: int) -> tuple[float, float]:
-    """Medians of the first flood of each VNI and of later ones, each VNI in turn."""
+    """Medians of the first flood of each VNI and of the later ones; the VNIs take turns."""
     times = []
-    with socket_within(f"{name}-vm", _wire) as vm, socket_within(f"{name}-far", _wire) as far:
+    with (
+        socket_within(f"{name}-vm", _packet_socket) as vm,
+        socket_within(f"{name}-far", _packet_socket) as far,
+    ):
         for number in range(FLOODS + vnis):
             body = b"first packet" + number.to_bytes(4, "big")
             source = b"\x02\xfe\x00" + number.to_bytes(3, "big")
@@ -155,14 +159,14 @@ def _flood_us(name: str, vnis: int) -> tuple[float, float]:
     return median(times[:vnis]), median(times[vnis:])
 
 
-def _wire() -> socket.socket:
+def _packet_socket() -> socket.socket:
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
     opened.bind(("eth0", _ETH_P_ALL))
     return opened
 
 
 def _await(name: str, far: socket.socket, source: bytes) -> None:
-    """The packet that carries a frame of this source."""
+    """Wait for the packet that carries a frame with this source MAC."""
     deadline = time.monotonic() + _WITHIN_S
     while select.select([far], [], [], max(0.0, deadline - time.monotonic()))[0]:
         if far.recv(2048)[_OUTER + 6 : _OUTER + 12] == source:

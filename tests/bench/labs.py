@@ -1,4 +1,4 @@
-"""How long labs take to be ready, what memory they hold, and how fast they are."""
+"""How long labs take to start, how much memory they use, and their TCP throughput."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vxlab.lab.handle import find
 VXLAB = [sys.executable, "-m", "vxlab"]
 SIZES = (10, 30, 100)
 _TCP_S = 4
-_WARM_S, _WATCHED_S = 1.5, 2.0  # of the stream
+_WARM_S, _WATCHED_S = 1.5, 2.0  # of the TCP stream: not observed, then observed
 _ENDS_WITHIN_S = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -26,7 +26,7 @@ Figures = dict[str, float]
 
 
 def starts(hypervisors: int) -> Figures:
-    """Seconds until READY, of a lab and of bare Mininet; MB a hypervisor; seconds of `down`."""
+    """Start times of a lab and of bare Mininet, memory in MB, and the time of `down`."""
     name = f"t-bench-{hypervisors}"
     began = time.monotonic()
     _vxlab("up", "many_vteps", "--name", name, "-d", "--set", f"vteps={hypervisors}", "--set",
@@ -46,12 +46,12 @@ def _bare_s(hypervisors: int) -> float:
 
 
 def _memory(name: str) -> Figures:
-    """MB: an agent's resident set and proportional share; the whole lab's share a hypervisor."""
+    """MB: an agent's mean RSS and PSS; the PSS of the whole lab per hypervisor."""
     lab = find(name)
     names = lab.hypervisors()
     agents = {
         rpc.ask(lab.directory.agent_socket(each), "ready")["pid"]: each for each in names
-    }  # in the sandbox's numbers
+    }  # ids in the sandbox's PID namespace
     resident = shared = whole = 0.0
     for pid in _processes(name):
         proportional = _of(pid, "smaps_rollup", "Pss:")
@@ -68,7 +68,7 @@ def _memory(name: str) -> Figures:
 
 
 def _processes(lab: str) -> list[int]:
-    """All processes of a lab, as numbered here."""
+    """The ids of all processes of a lab, in our own PID namespace."""
     marked = f"VXLAB_LAB={lab}\0".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -76,7 +76,7 @@ def _processes(lab: str) -> list[int]:
             if entry.name.isdigit() and marked in (entry / "environ").read_bytes() + b"\0":
                 found.append(int(entry.name))
         except OSError:
-            continue  # gone meanwhile
+            continue  # the process has ended
     return found
 
 
@@ -93,14 +93,14 @@ def _of(pid: int, file: str, field: str) -> float:
     return 0.0
 
 
-def lab_tcp(datapath: str) -> Figures:
-    """Gbit/s of one TCP stream from A to B through the whole lab of the scene.
+def lab_tcp(data_path: str) -> Figures:
+    """Gbit/s of one TCP stream from A to B through the lab of the demo.
 
-    And how busy Open vSwitch's busiest thread was meanwhile: parts of a CPU, in all and in the
-    kernel.
+    Also the load of Open vSwitch's busiest thread meanwhile, as a fraction of a CPU: in total, and
+    in the kernel.
     """
-    name = f"t-bench-{datapath}"
-    _vxlab("up", "three_vteps", "--name", name, "-d", "--set", f"datapath={datapath}")
+    name = f"t-bench-{data_path}"
+    _vxlab("up", "three_vteps", "--name", name, "-d", "--set", f"datapath={data_path}")
     try:
         server = [*VXLAB, "exec", "--lab", name, "B", "--", "iperf3", "-s", "-D"]
         subprocess.run(server, check=True, capture_output=True)
@@ -110,14 +110,14 @@ def lab_tcp(datapath: str) -> Figures:
             [*command, "-t", str(_TCP_S), "-O", "1"], stdout=subprocess.PIPE, text=True
         )
         busy, in_kernel = _busiest_thread(_vswitchd(name))
-        said, _ = stream.communicate(timeout=_ENDS_WITHIN_S)
+        output, _ = stream.communicate(timeout=_ENDS_WITHIN_S)
     finally:
         _vxlab("down", name)
-    end = json.loads(said)["end"]["sum_received"]
+    end = json.loads(output)["end"]["sum_received"]
     return {
-        f"lab_{datapath}_gbit_s": end["bits_per_second"] / 1e9,
-        f"lab_{datapath}_vswitchd": busy,
-        f"lab_{datapath}_vswitchd_in_kernel": in_kernel,
+        f"lab_{data_path}_gbit_s": end["bits_per_second"] / 1e9,
+        f"lab_{data_path}_vswitchd": busy,
+        f"lab_{data_path}_vswitchd_in_kernel": in_kernel,
     }
 
 
@@ -131,7 +131,7 @@ def _comm(pid: int) -> str:
 
 
 def _busiest_thread(pid: int) -> tuple[float, float]:
-    """Parts of a CPU that a process' busiest thread takes in mid stream: in all, in the kernel."""
+    """The CPU load of a process' busiest thread during the stream: in total, in the kernel."""
     pause(_WARM_S)
     before, began = _thread_ticks(pid), time.monotonic()
     pause(_WATCHED_S)
@@ -146,7 +146,7 @@ def _busiest_thread(pid: int) -> tuple[float, float]:
 
 
 def _thread_ticks(pid: int) -> dict[str, tuple[int, int]]:
-    """Ticks of user and of system time, by thread (proc(5), stat: fields 14 and 15)."""
+    """Thread -> ticks of user time and of system time (proc(5), stat: fields 14 and 15)."""
     found = {}
     for thread in Path(f"/proc/{pid}/task").iterdir():
         fields = (thread / "stat").read_text().rpartition(")")[2].split()

@@ -1,8 +1,9 @@
-"""Small packets: as many as can be offered, and the most of which none is lost (RFC 2544, 26.1).
+"""Small packets: the rate at full load, and the highest rate without loss (RFC 2544 section 26.1).
 
-Two processes that read and write datagrams one by one would bound the rate themselves: on few CPUs
-a receiver takes as much as the whole data path. So a sender hands the kernel many datagrams by one
-call, and the socket they are for counts and drops each, without anybody woken.
+Processes that send and receive one datagram per system call would limit the rate themselves: with
+few CPUs, such a receiver uses as much CPU time as the whole data path. Therefore the sender passes
+many datagrams in one call (sendmmsg), and a socket filter makes the kernel count and drop each
+datagram at the receiving socket, so that no receiver has to wake up.
 """
 
 from __future__ import annotations
@@ -16,43 +17,45 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from tests.bench.bed import Bed
+from tests.bench.bed import BenchBed
 from tests.bench.summary import highest_without_loss
 from tests.support.poll import eventually, pause
 
 SMALL = 64  # bytes of UDP payload
-FLAT_OUT_S, TRIAL_S = 0.5, 1.0
-UNDER_WAY = 0.01  # of a trial's packets, at its end: more, and the path's queues are filling
+FULL_LOAD_S, TRIAL_S = 0.5, 1.0
+# The share of a trial's packets that may still be in transit at its end. If it is larger, a queue
+# is growing, and the rate cannot be sustained.
+IN_TRANSIT = 0.01
 TRIALS = 14
-_BURST = 16  # datagrams of one call
+_BURST = 16  # datagrams per call
 _BETWEEN_BURSTS_S = 0.0005
-_FIRST_PPS = 16_000.0  # between what slow paths and fast ones carry
-_DISCARD = ("10.0.0.2", 9)  # RFC 863
+_FIRST_PPS = 16_000.0  # where the search starts: between slow and fast data paths
+_DISCARD = ("10.0.0.2", 9)  # the discard port, RFC 863
 _SO_ATTACH_FILTER, _SO_MEMINFO = 26, 55
-_MEMINFO = struct.Struct("=9I")  # the last is what the socket dropped
-_DROP_ALL = struct.Struct("=HBBI").pack(0x06, 0, 0, 0)  # BPF: return 0, keep nothing
+_MEMINFO = struct.Struct("=9I")  # SK_MEMINFO_*; the last (DROPS) counts dropped datagrams
+_DROP_ALL = struct.Struct("=HBBI").pack(0x06, 0, 0, 0)  # classic BPF "ret 0": drop every datagram
 _SETTLED_WITHIN_S = 5.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Trial(NamedTuple):
-    """What became of a load."""
+    """The result of one load."""
 
     offered: int  # packets
-    arrived: int  # of them, by the end of the offering
-    lost: int  # of them, when all had come to rest
+    arrived: int  # of them, by the end of sending
+    lost: int  # of them, counted when no more arrived
     seconds: float
 
     @property
     def pps(self) -> float:
-        """Packets a second that arrived."""
+        """Packets per second that arrived."""
         return self.arrived / self.seconds
 
     @property
     def kept_up(self) -> bool:
-        """Whether the path took the load: none was lost, and no queue was filling."""
-        return self.lost == 0 and self.arrived >= (1 - UNDER_WAY) * self.offered
+        """Whether the path sustained the load: nothing was lost, and no queue was growing."""
+        return self.lost == 0 and self.arrived >= (1 - IN_TRANSIT) * self.offered
 
 
 class _Vector(ctypes.Structure):
@@ -73,8 +76,8 @@ class _Message(ctypes.Structure):
 class Load:
     """A flow of small packets from one VM of a bed to the other."""
 
-    def __init__(self, bed: Bed) -> None:
-        """Open its two ends."""
+    def __init__(self, bed: BenchBed) -> None:
+        """Open the sender and the receiving socket."""
         self._sender = bed.socket_in("vm1", _datagrams)
         self._sender.connect(_DISCARD)
         self._sink = bed.socket_in("vm2", _datagrams)
@@ -89,19 +92,19 @@ class Load:
             message.vectors, message.vector_count = ctypes.addressof(self._vector), 1
 
     def close(self) -> None:
-        """Close both ends."""
+        """Close both sockets."""
         self._sender.close()
         self._sink.close()
 
     def offer(self, pps: float, seconds: float) -> Trial:
-        """Send at a rate, or at what can be reached of it, and see what arrives."""
+        """Send at a rate, or as fast as possible if that is slower, and count what arrives."""
         before, began = self._arrived(), time.perf_counter()
         offered, now = 0, began
         while now < began + seconds:
             if offered < (now - began) * pps:
                 offered += self._send()
             else:
-                pause(_BETWEEN_BURSTS_S)  # the path may need this CPU
+                pause(_BETWEEN_BURSTS_S)  # leave this CPU to the data path
             now = time.perf_counter()
         arrived = self._arrived() - before
         return Trial(offered, arrived, offered - (self._settled() - before), now - began)
@@ -114,20 +117,20 @@ class Load:
         return sent
 
     def _arrived(self) -> int:
-        """Packets that the sink has counted, and dropped, so far."""
-        told = self._sink.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        return int(_MEMINFO.unpack(told)[-1])
+        """Packets that the sink has counted so far; its filter drops them all."""
+        counters = self._sink.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        return int(_MEMINFO.unpack(counters)[-1])
 
     def _settled(self) -> int:
-        """The same, when nothing is under way any more."""
+        """Packets that the sink has counted when no more arrive."""
         last = -1
 
-        def stands_still() -> None:
+        def is_constant() -> None:
             nonlocal last
             before, last = last, self._arrived()
-            assert last == before, "packets still arrive"
+            assert last == before, "packets are still arriving"
 
-        eventually(stands_still, _SETTLED_WITHIN_S)
+        eventually(is_constant, _SETTLED_WITHIN_S)
         return last
 
 
@@ -135,23 +138,23 @@ def _datagrams() -> socket.socket:
     return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def flat_out(bed: Bed) -> dict[str, float]:
-    """Packets a second that arrive of as many as can be offered, and how many are lost on the way.
+def full_load(bed: BenchBed) -> dict[str, float]:
+    """Packets per second that arrive when the sender sends as fast as it can, and the loss.
 
-    Where none is, that rate is without loss as well: the path works in the sender's own time, and
-    no higher rate can be offered to it.
+    If none is lost, this is also the rate without loss: the path runs in the sender's own context,
+    so no higher rate can be offered.
     """
     with closing(Load(bed)) as load:
-        trial = load.offer(math.inf, FLAT_OUT_S)
+        trial = load.offer(math.inf, FULL_LOAD_S)
     return {"small_flat_out_pps": trial.pps, "small_flat_out_lost": trial.lost}
 
 
-def without_loss(bed: Bed) -> dict[str, float]:
-    """The most packets a second of which none is lost, looked for where some are flat out."""
+def without_loss(bed: BenchBed) -> dict[str, float]:
+    """The highest rate without loss. It is searched for only if packets are lost at full load."""
     with closing(Load(bed)) as load:
-        flooded = load.offer(math.inf, FLAT_OUT_S)
-        if not flooded.lost:
-            return {"small_searched_pps": flooded.pps}
+        overloaded = load.offer(math.inf, FULL_LOAD_S)
+        if not overloaded.lost:
+            return {"small_searched_pps": overloaded.pps}
         rate = highest_without_loss(
             lambda pps: load.offer(pps, TRIAL_S).kept_up, _FIRST_PPS, TRIALS
         )
@@ -159,7 +162,7 @@ def without_loss(bed: Bed) -> dict[str, float]:
 
 
 def lossless_pps(figures: dict[str, float]) -> float | None:
-    """The rate without loss: flat out where none was lost, else the one that was found."""
+    """The rate without loss: at full load if nothing was lost, else the result of the search."""
     if figures.get("small_flat_out_lost") == 0:
         return figures["small_flat_out_pps"]
     return figures.get("small_searched_pps")

@@ -1,7 +1,7 @@
-"""The naive VTEP: Scapy reads, takes apart, puts together and sends each packet.
+"""A naive VTEP, as a baseline: Scapy receives, parses, builds and sends every packet.
 
-What others are held against. It floods, learns and forwards as RFC 7348 says, honestly and simply,
-with Scapy's own sockets, as its manual teaches; only the group needs a socket beside.
+It floods, learns and forwards as RFC 7348 describes. It uses Scapy's own sockets in the way its
+manual recommends, and one ordinary socket to join the group.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_ALL = 3
 _PORT = 4789
 _FLAG = 0x08
 
@@ -50,7 +49,7 @@ class NaiveVtep:
         self._receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
 
     def run(self) -> None:
-        """Forward until ended."""
+        """Forward packets until the process is ended."""
         serve(self._control, {"ready": lambda: {"ready": True, "datapath": "scapy"}})
         while True:
             ready, _, _ = select.select([self._port, self._receiver], [], [])
@@ -78,13 +77,13 @@ class NaiveVtep:
         if sender == self._local or packet.flags != _FLAG or packet.vni != self._vni:
             return
         frame = packet.payload
-        if not int(frame.src[:2], 16) & 1:
+        if not int(frame.src[:2], 16) & 1:  # not a group address
             self._remotes[frame.src] = sender
         self._port.send(frame)
 
 
 def main() -> None:
-    """Read the command line and forward."""
+    """Read the command line and run the VTEP."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True, type=Path)
     NaiveVtep(parser.parse_args().config).run()

@@ -1,4 +1,4 @@
-"""Medians, ratios, and a search for the highest rate without loss. Pure."""
+"""Medians, ratios, and a search for the highest rate without loss. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["highest_without_loss", "median", "percentile", "ratio"]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent do not exceed (nearest rank); ValueError for none."""
+    """The percentile of the values by nearest rank; ValueError if there are no values."""
     ordered = sorted(values)
     if not ordered:
         raise ValueError("no values")
@@ -19,18 +19,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def ratio(value: float | None, peer: float | None) -> float | None:
-    """A figure by its peer's; None where either is missing or the peer is zero."""
+    """value / peer; None if either is missing or the peer is zero."""
     if value is None or not peer:
         return None
     return value / peer
 
 
 def highest_without_loss(lossless: Callable[[float], bool], first: float, trials: int) -> float:
-    """The highest rate that is passed without loss, as RFC 2544 section 26.1 looks for it.
+    """The highest rate without loss, found by trials as in RFC 2544 section 26.1.
 
-    From a first rate up or down by twos until one passes and one does not, then by bisection; 0 if
-    none of so many trials passed. How many are lost flat out says little of that rate: a path may
-    carry a hundredth of what it could when it is flooded.
+    Starting with `first`, the rate is doubled or halved until one rate passes and one fails; then
+    the interval is bisected. The result is 0 if no trial passed. The search does not start from the
+    rate at full load, because an overloaded path may deliver a hundredth of what it could.
     """
     low, high, rate = 0.0, math.inf, first
     for _ in range(trials):

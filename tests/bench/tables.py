@@ -1,4 +1,4 @@
-"""What rows cost, in Python and in the maps, and the core's work, from 10^3 to 10^6 rows."""
+"""Memory per table row and time per operation, for 10^3 to 10^6 rows."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Figures = dict[str, float]
 
 
 def rows(count: int) -> Figures:
-    """Bytes a row, new MACs a second, nanoseconds of each operation; in a process apart.
+    """Bytes per row, new MACs per second, nanoseconds per operation; measured in a forked process.
 
-    Beside them what a look-up in Python's own dict costs at that size.
+    For comparison also the time of a look-up in a plain dict of the same size.
     """
     return _forked(lambda: _rows(count))
 
@@ -43,10 +43,10 @@ def _rows(count: int) -> Figures:
     for number in range(count):
         fdb.learn(_mac(number), _REMOTE, None, number * 1e-6)
     learned_s = time.perf_counter() - began
-    bytes_a_row = (_resident() - held) / count
+    bytes_per_row = (_resident() - held) / count
     known = [_mac(number * 7919 % count) for number in range(_SAMPLES)]
     found = {
-        "python_bytes_a_row": bytes_a_row,
+        "python_bytes_a_row": bytes_per_row,
         "map_bytes_a_row": _map_bytes(count),
         "learned_a_s": count / learned_s,
         "lookup_ns": _each_ns(known, fdb.lookup),
@@ -60,14 +60,14 @@ def _rows(count: int) -> Figures:
 
 
 def _map_bytes(count: int) -> float:
-    """The table's memory by the rows that it took, at half load."""
+    """Bytes of table memory per inserted row, at half load."""
     buckets = 1 << max(0, (2 * count // layout.SLOTS - 1).bit_length())
     words = memoryview(bytearray(buckets * layout.BUCKET_LENGTH)).cast("Q")
     table = Table(words, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
     for number in range(min(count, 100_000)):
         table.set(layout.key(_mac(number), 1), number)
-    taken = table.rows / min(count, 100_000)
-    return buckets * layout.BUCKET_LENGTH / (count * taken)
+    inserted = table.rows / min(count, 100_000)
+    return buckets * layout.BUCKET_LENGTH / (count * inserted)
 
 
 def _mac(number: int) -> bytes:
@@ -87,7 +87,7 @@ def _resident() -> int:
 
 
 def _forked(body: Callable[[], Figures]) -> Figures:
-    """What a body answers in a fork: the memory of one does not count for the next."""
+    """The result of body(), run in a fork, so that its memory does not count for the next size."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -98,8 +98,8 @@ def _forked(body: Callable[[], Figures]) -> Figures:
         finally:
             os._exit(status)
     os.close(theirs)
-    with os.fdopen(ours) as said:
-        text = said.read()
+    with os.fdopen(ours) as result:
+        text = result.read()
     os.waitpid(pid, 0)
     found: Figures = eval(text, {"__builtins__": {}})
     return found

@@ -1,4 +1,4 @@
-"""What is measured over a bed: TCP, CPU, round trips, first packets."""
+"""Measurements on one bed: TCP, CPU, round trips, first packets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median_grouped
 from typing import Any
 
-from tests.bench.bed import Bed
+from tests.bench.bed import BenchBed
 from tests.bench.summary import median, percentile
 from tests.support.poll import eventually
 from vxlab.errors import LabError
@@ -30,8 +30,8 @@ _TEST_TYPE = b"\x88\xb5"
 Figures = dict[str, float]
 
 
-def tcp(bed: Bed) -> Figures:
-    """Gbit/s of one stream and of four, both directions; CPU seconds of the machine a GB."""
+def tcp(bed: BenchBed) -> Figures:
+    """Gbit/s of one stream and of four, in both directions; CPU seconds of the machine per GB."""
     found: Figures = {}
     with _server(bed):
         for streams in (1, 4):
@@ -47,33 +47,34 @@ def tcp(bed: Bed) -> Figures:
     return found
 
 
-def round_trips(bed: Bed) -> Figures:
-    """Microseconds, median and 99th percentile: of pings that follow each other, and of rare ones.
+def round_trips(bed: BenchBed) -> Figures:
+    """Round-trip times in microseconds: of back-to-back pings, and of pings 4 ms apart.
 
-    Rare ones find the CPU's caches cold, and tell much of the machine beside. ping tells whole
-    microseconds, of which a round trip may have five: the median is that of grouped values, each
-    spread over its microsecond.
+    Between pings 4 ms apart the CPU's caches get cold, so these depend more on the machine's other
+    load. ping prints whole microseconds, and a round trip may take only five. Therefore the median
+    is that of grouped data: values are assumed to be evenly distributed within each microsecond.
     """
-    busy, rare = _pings(bed, "-A", "-c", str(PINGS)), _pings(bed, "-i", "0.004", "-c", str(PINGS))
+    adjacent = _pings(bed, "-A", "-c", str(PINGS))
+    rare = _pings(bed, "-i", "0.004", "-c", str(PINGS))
     return {
-        "rtt_median_us": median_grouped(busy),
-        "rtt_p99_us": percentile(busy, 99),
+        "rtt_median_us": median_grouped(adjacent),
+        "rtt_p99_us": percentile(adjacent, 99),
         "rtt_rare_median_us": median_grouped(rare),
     }
 
 
-def _pings(bed: Bed, *options: str) -> list[float]:
-    """Round trips in microseconds; LabError if many are not answered."""
+def _pings(bed: BenchBed, *options: str) -> list[float]:
+    """Round-trip times in microseconds; LabError if over a tenth of the replies are missing."""
     command = [*bed.inside("vm1"), "ping", "-n", *options, "10.0.0.2"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    times = [1000 * float(text) for text in re.findall(r"time=([\d.]+) ms", said)]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    times = [1000 * float(text) for text in re.findall(r"time=([\d.]+) ms", output)]
     if len(times) < PINGS * 0.9:
         raise LabError(f"{bed.way.name}: {len(times)} of {PINGS} pings were answered")
     return times
 
 
-def first_packets(bed: Bed) -> Figures:
-    """Microseconds from VM to VM for a broadcast of a MAC that nobody has heard of: median, p99."""
+def first_packets(bed: BenchBed) -> Figures:
+    """Microseconds from VM to VM for a broadcast from an unknown MAC: median and p99."""
     sender, receiver = (bed.socket_in(vm, _raw_socket) for vm in ("vm1", "vm2"))
     times = []
     with sender, receiver:
@@ -87,7 +88,7 @@ def first_packets(bed: Bed) -> Figures:
     return {"first_median_us": median(times), "first_p99_us": percentile(times, 99)}
 
 
-def _await_frame(bed: Bed, receiver: socket.socket, body: bytes) -> None:
+def _await_frame(bed: BenchBed, receiver: socket.socket, body: bytes) -> None:
     deadline = time.monotonic() + 2.0
     while select.select([receiver], [], [], max(0.0, deadline - time.monotonic()))[0]:
         if body in receiver.recv(2048):
@@ -96,7 +97,7 @@ def _await_frame(bed: Bed, receiver: socket.socket, body: bytes) -> None:
 
 
 def _raw_socket() -> socket.socket:
-    """A packet socket at a VM's interface, for frames of the test's own type."""
+    """A packet socket on a VM's interface, for frames of an experimental EtherType."""
     number = int.from_bytes(_TEST_TYPE, "big")
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(number))
     opened.bind(("eth0", number))
@@ -107,7 +108,7 @@ def _raw_socket() -> socket.socket:
 
 
 def _busy_s() -> float:
-    """Seconds that all CPUs of the machine have worked so far."""
+    """CPU time that the whole machine has spent so far, in seconds."""
     user, nice, system, _idle, _wait, irq, softirq = (
         int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
     )
@@ -115,7 +116,7 @@ def _busy_s() -> float:
 
 
 @contextmanager
-def _server(bed: Bed) -> Iterator[None]:
+def _server(bed: BenchBed) -> Iterator[None]:
     command = [*bed.inside("vm2"), "iperf3", "-s"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
@@ -125,21 +126,21 @@ def _server(bed: Bed) -> Iterator[None]:
             server.kill()
 
 
-def _listens(bed: Bed) -> None:
+def _listens(bed: BenchBed) -> None:
     command = [*bed.inside("vm2"), "ss", "-ltnH"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert ":5201" in said, f"{bed.way.name}: iperf3 does not listen"
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ":5201" in output, f"{bed.way.name}: iperf3 does not listen"
 
 
-def _iperf3(bed: Bed, *options: str) -> dict[str, Any]:
+def _iperf3(bed: BenchBed, *options: str) -> dict[str, Any]:
     command = [*bed.inside("vm1"), "iperf3", "-c", "10.0.0.2", "--json", *options]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_WITHIN_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise LabError(f"{bed.way.name}: iperf3 did not end") from None
-    said: dict[str, Any] = json.loads(done.stdout)
-    if "error" in said:
-        raise LabError(f"{bed.way.name}: iperf3: {said['error']}")
-    return said
+        raise LabError(f"{bed.way.name}: iperf3 did not finish within {_WITHIN_S:g} s") from None
+    report: dict[str, Any] = json.loads(done.stdout)
+    if "error" in report:
+        raise LabError(f"{bed.way.name}: iperf3: {report['error']}")
+    return report

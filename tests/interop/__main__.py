@@ -74,7 +74,7 @@ def _sentence(docstring: str | None) -> str:
 
 
 def main() -> int:
-    """Run and write."""
+    """Run all checks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", type=Path, metavar="FILE.md")
     path = parser.parse_args().page

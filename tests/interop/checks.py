@@ -39,7 +39,7 @@ def arp_and_ping(kinds: KindsLab) -> Outcome:
 
 
 def tables(kinds: KindsLab) -> Outcome:
-    """Both VTEPs have both VMs in their tables: the own one at a port, the other at the remote."""
+    """Both VTEPs have both VMs in their tables: the local one at a port, the other at a remote."""
     kinds.meet()
     found = kinds.remotes()
     return {pair: _compared(pair, found) for pair in kinds.pairs}
@@ -57,7 +57,7 @@ def _compared(pair: Pair, found: dict[tuple[str, int, str], str | None]) -> str:
 
 
 def tcp(kinds: KindsLab) -> Outcome:
-    """Two megabytes by TCP, with the VMs' offloads on."""
+    """Two megabytes by TCP, with checksum and segmentation offload enabled in the VMs."""
 
     def command(pair: Pair) -> str:
         asks, answers = inside(pair.asks), inside(pair.answers)
@@ -143,7 +143,7 @@ def moved_vm(kinds: KindsLab) -> Outcome:
 
 
 def _move(kinds: KindsLab, pairs: list[Pair], target: Endpoint) -> Iterator[str]:
-    """Move the asking VM of these pairs to `target`'s hypervisor and back; an outcome for each."""
+    """Move the requesting VM of these pairs to another hypervisor and back; an outcome for each."""
     mover, control = pairs[0].asks, kinds.running.handle.directory.socket
     rpc.ask(control, "move", vm=mover.name, hypervisor=target.hypervisor)
     away = _seen_behind(kinds, pairs, target.underlay)
@@ -179,11 +179,11 @@ def _arrived(captures: Recording, end: Endpoint, mark: bytes) -> list[bytes]:
     ]
 
 
-def _await(true: Callable[[], bool]) -> bool:
+def _await(condition: Callable[[], bool]) -> bool:
     """Whether a condition becomes true within 5 s."""
 
     def check() -> None:
-        assert true()
+        assert condition()
 
     try:
         eventually(check, within=5)

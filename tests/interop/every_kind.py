@@ -1,4 +1,4 @@
-"""Two hypervisors of each kind on one switch; every kind meets every kind, and itself.
+"""Two hypervisors of each kind on one switch; traffic between any two kinds, or of one kind.
 
  a1 b1     a2 b2     a3        a4 b4     a5 b5     a6      an: VNI 10, 10.0.0.n, on all
   |         |         |         |         |         |      bn: VNI 20, 10.0.1.n, where the kind
@@ -17,7 +17,7 @@ SETTINGS = [f"vtep.hv{number}={kind}" for number, kind in enumerate([*KINDS, *KI
 
 
 class EveryKind(OverlayTopo):
-    """Two hypervisors of each kind; SETTINGS are the kinds."""
+    """Two hypervisors of each kind; SETTINGS assigns the kinds."""
 
     def lay(self) -> None:
         """VM an in VNI 10 behind every hvn, VM bn in VNI 20 behind those that support multicast."""

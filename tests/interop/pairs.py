@@ -78,7 +78,7 @@ class KindsLab:
         return self.each(lambda pair: ping(pair.asks, pair.answers), self.pairs)
 
     def meet(self) -> None:
-        """Let both ends of all pairs learn each other; the first packets may be lost meanwhile."""
+        """Ping until both ends of all pairs have learned each other; first packets may be lost."""
 
         def met() -> None:
             failed = {str(pair): found for pair, found in self.ping_all().items() if found != "yes"}
@@ -122,7 +122,7 @@ def kinds_lab(family: str, narrow: bool = False) -> Iterator[KindsLab]:
 
 
 def _pairs(running: RunningLab) -> list[Pair]:
-    """The first hypervisor of each kind asks, the second of each kind answers."""
+    """Pairs: VMs of the first hypervisor of each kind send requests to VMs of each second one."""
     hypervisors = {row["name"]: row for row in running.handle.nodes("hypervisor")}
     first: dict[tuple[int, str], Endpoint] = {}
     second: dict[tuple[int, str], Endpoint] = {}

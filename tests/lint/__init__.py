@@ -1,1 +1,1 @@
-"""What `make lint` checks beside ruff and mypy."""
+"""The checks of `make lint` in addition to ruff and mypy."""

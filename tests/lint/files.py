@@ -1,4 +1,4 @@
-"""The project's own files, as git knows them or would."""
+"""The project's own files, as listed by git."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def project_files(*patterns: str) -> Iterator[Path]:
-    """Files that are, or could be, committed, relative to the checkout."""
+    """Files that are committed or could be, relative to the checkout; no ignored files."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns]
     done = subprocess.run(listing, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     for name in sorted(set(filter(None, done.stdout.split("\0")))):

@@ -1,6 +1,6 @@
-"""Sizes as a promise: short functions, files that fit a reader's head.
+"""Limits for the length of functions and files.
 
-`python -m tests.lint.sizes`: one line of figures, and a line for each promise that is broken.
+`python -m tests.lint.sizes` prints one summary line, and a line for each limit that is exceeded.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ FILE_MAX = 400
 
 
 class Function(NamedTuple):
-    """A function's place and its length in lines, decorators apart."""
+    """A function's location and its length in lines, without decorators."""
 
     place: str
     lines: int
 
 
 def functions(path: Path, source: str) -> Iterator[Function]:
-    """All functions of a file, methods and inner ones too."""
+    """All functions of a file, including methods and nested ones."""
     for node in ast.walk(ast.parse(source, str(path))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -34,23 +34,23 @@ def functions(path: Path, source: str) -> Iterator[Function]:
 
 
 def complaints(files: dict[Path, str]) -> Iterator[str]:
-    """Broken promises, each naming its place, its figure and what is allowed."""
+    """A line for each exceeded limit: location, value and limit."""
     for path, source in files.items():
         lines = source.count("\n")
         if lines > FILE_MAX:
-            yield f"{path}: {lines} lines, {FILE_MAX} allowed"
+            yield f"{path}: {lines} lines; must be at most {FILE_MAX}"
     found = [function for path, source in files.items() for function in functions(path, source)]
     for function in found:
         if function.lines > FUNCTION_MAX:
-            yield f"{function.place}: {function.lines} lines, {FUNCTION_MAX} allowed"
-    median, p90, _ = spread(found)
+            yield f"{function.place}: {function.lines} lines; must be at most {FUNCTION_MAX}"
+    median, p90, _ = distribution(found)
     if median > FUNCTION_MEDIAN:
-        yield f"functions: median {median} lines, {FUNCTION_MEDIAN} allowed"
+        yield f"functions: median {median} lines; must be at most {FUNCTION_MEDIAN}"
     if p90 > FUNCTION_P90:
-        yield f"functions: nine of ten within {p90} lines, {FUNCTION_P90} allowed"
+        yield f"functions: 90th percentile {p90} lines; must be at most {FUNCTION_P90}"
 
 
-def spread(found: list[Function]) -> tuple[int, int, int]:
+def distribution(found: list[Function]) -> tuple[int, int, int]:
     """Median, 90th percentile and maximum of functions' lengths."""
     lengths = sorted(function.lines for function in found) or [0]
     return int(statistics.median(lengths)), lengths[int(len(lengths) * 0.9)], lengths[-1]
@@ -61,7 +61,7 @@ def main() -> int:
     files = {path: (CHECKOUT / path).read_text() for path in project_files("*.py")}
     wrong = list(complaints(files))
     found = [function for path, source in files.items() for function in functions(path, source)]
-    median, p90, longest = spread(found)
+    median, p90, longest = distribution(found)
     print(
         f"sizes: {len(files)} files, {len(found)} functions, "
         f"median {median}, p90 {p90}, max {longest} lines"

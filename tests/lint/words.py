@@ -1,6 +1,6 @@
-"""Words that must not stand in the project's files, each with the reason.
+"""Words and phrases that must not occur in the project's files, each with the reason.
 
-`python -m tests.lint.words`: a line for each place; silent and 0 if there is none.
+`python -m tests.lint.words` prints a line for each occurrence; it is silent if there is none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Rule(NamedTuple):
     except_in: tuple[str, ...] = ()
 
     def applies(self, path: Path) -> bool:
-        """Whether the rule is about this file."""
+        """Whether the rule applies to this file."""
         name = path.as_posix()
         return fnmatchcase(name, self.files) and name not in (*self.except_in, *_ABOUT_THE_WORDS)
 
@@ -35,29 +35,33 @@ RULES: tuple[Rule, ...] = (
     Rule(
         re.compile(r"\bsleep\("),
         "tests/*.py",
-        "tests poll with eventually(), they do not wait blindly",
+        "tests wait for a condition with eventually()",
         ("tests/support/poll.py",),
     ),
     Rule(
         re.compile(r"\b(TODO|FIXME|XXX|HACK)\b"),
         "*",
-        "what is unfinished is finished or left out",
+        "finish it or remove it",
         ("LICENSE",),
     ),
-    Rule(re.compile(r"^(<{7} |>{7} |={7}$)"), "*", "an unresolved merge"),
+    Rule(re.compile(r"^(<{7} |>{7} |={7}$)"), "*", "an unresolved merge conflict"),
     Rule(re.compile(r"\b(breakpoint\(\)|pdb\.set_trace\(|import pdb\b)"), "*.py", "a debugger"),
-    Rule(re.compile(r"[ \t]+$"), "*", "blanks at the end of the line", ("LICENSE",)),
+    Rule(re.compile(r"[ \t]+$"), "*", "trailing blanks", ("LICENSE",)),
     Rule(
         re.compile(r"\b(pkill|killall)\b|\bmn\s+-c\b"),
         "*",
-        "processes are ended by their id, never by a name that a neighbour may bear, too",
+        "end processes by their id: other processes may have the same name",
     ),
     Rule(
         re.compile(r"--(extra-)?index-url\b|--find-links|snapshot\.debian|deb\.debian\.org"),
         "*",
-        "package registries and mirrors are the machine's own setting",
+        "package registries and mirrors are configured by the machine",
     ),
-    Rule(re.compile(r"/(work|root|home/\w+)/(main|shared|\.)"), "*", "a path of one machine"),
+    Rule(
+        re.compile(r"/(work|root|home/\w+)/(main|shared|\.)"),
+        "*",
+        "a path that exists on one machine only",
+    ),
 )
 
 # Phrases that a reader has to read twice, as regular expressions, and what to write instead.
@@ -109,7 +113,28 @@ PHRASES = {
     r"\bdoes without\b|\bdo without\b": "'does not need'",
     r"\bit is nobody's\b|\bnobody's\b": "the owner, named",
     r"\ba lack\b|\blacks\b(?= (is|are))|\beach lack\b": "'what is missing'",
+    r"\bthe scene\b|\bscene's\b": "'the demo'",
+    r"\bplay(s|ed)? the (demo|scene)\b": "'runs the demo'",
+    r"\b(has|have) no words for\b": "'does not support'",
+    r"\bhears? of\b|\bheard of\b|\bhas heard\b": "'learns', 'unknown', 'has received'",
+    r"\bheld against\b": "'compared with'",
+    r"\bflat out\b": "'at full load'",
+    r"\bunder way\b": "'in transit'",
+    r"\bsome \d+ (s|ms|minutes)\b": "'about'",
+    r"\bwhat bec(o|a)mes? of\b": "'what happens to', 'the result of'",
+    r"\bcomes? and goe?s?\b": "'are added and removed', 'start and stop'",
+    r"\b(some|any)body else's\b": "'of another project'",
+    r"\bparts? of a CPU\b": "'a fraction of a CPU'",
+    r"\b(MBs?|bytes|packets|learned) a (row|hypervisor|second)\b(?! time)": "'per'",
+    r"\b(lab goes|others go|commands go|call there would go) on\b": "'continues'",
+    r"\bstands? in (namespaces|a|the)\b|\bas it stands there\b": "'is in', 'as written'",
+    r"\blying ready\b|\bbeds? [^.]*\blie in\b": "what exists",
+    r"\bthe median told\b|\btold otherwise\b": "'the median', 'unless configured'",
+    r"\bas somebody with\b": "the role, named",
+    r"\bown reckoning\b": "'calculations'",
+    r"\bwhat it knew\b|\bwho was named where\b": "the state, named",
 }
+_DEFINITION = re.compile(r"\s*(?:def|class) (\w+)")
 RULES += tuple(
     Rule(re.compile(pattern, re.IGNORECASE), "*", f"write {better}", ("LICENSE",))
     for pattern, better in PHRASES.items()
@@ -117,11 +142,14 @@ RULES += tuple(
 
 
 def places(path: Path, text: str) -> Iterator[str]:
-    """Where a file breaks a rule: file, line, reason, and the line itself."""
+    """Each violation in a file: file, line number, reason, and the line itself."""
     rules = [rule for rule in RULES if rule.applies(path)]
     for number, line in enumerate(text.split("\n"), 1):
+        # The name of a function or class, such as a test, is prose too.
+        name = _DEFINITION.match(line)
+        in_words = name[1].replace("_", " ").strip() if name else ""
         for rule in rules:
-            if rule.pattern.search(line):
+            if rule.pattern.search(line) or rule.pattern.search(in_words):
                 yield f"{path}:{number}: {rule.reason}: {line.strip()[:80]}"
 
 

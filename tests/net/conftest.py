@@ -1,4 +1,4 @@
-"""What holds for every test on a real lab."""
+"""Fixtures for all tests on real labs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vxlab.lab.handle import labs
 
 @pytest.fixture(scope="session", autouse=True)
 def base_directory() -> Iterator[Path]:
-    """A directory of this process's own for its labs.
+    """A directory for the labs of this process.
 
-    Two test runs, or two workers of one, thus use the same lab names and do not meet.
+    So test runs, and workers of one run, can use the same lab names at the same time.
     """
     before = os.environ.get("VXLAB_BASE")
     path = Path(tempfile.mkdtemp(prefix="vxlab-t-", dir=before))
@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(autouse=True)
 def no_traceback_in_any_log() -> Iterator[None]:
-    """A component that crashed fails the test, even if no assertion looked at it."""
+    """Fail the test if a component has crashed, even if no assertion noticed."""
     yield
     for running in labs():
         for log in (running.directory.path / "log").glob("*.log"):

@@ -50,9 +50,9 @@ def _main(setup: Setup, seed: int, frames: int, directory: Path) -> int:
 
 
 @contextmanager
-def _bed(setup: Setup, datapath: str, directory: Path) -> Iterator[TestBed]:
-    command = (sys.executable, "-m", "vtep", "--datapath", datapath)
-    bed = TestBed(setup, Candidate(datapath, command), directory, lambda captured: None)
+def _bed(setup: Setup, data_path: str, directory: Path) -> Iterator[TestBed]:
+    command = (sys.executable, "-m", "vtep", "--datapath", data_path)
+    bed = TestBed(setup, Candidate(data_path, command), directory, lambda captured: None)
     try:
         yield bed
     finally:
@@ -81,7 +81,7 @@ def _first_difference(
 
 
 def _outcome(seen: Observation) -> Counter[Any]:
-    """All output at both sides in any order: flows may overtake each other."""
+    """All output at both ports, sorted: the order between flows may differ."""
     out: Counter[Any] = Counter(("port", frame.hex()) for frame in seen.port)
     for packet in seen.tunnel:
         headers = packet.destination_mac, packet.source, packet.destination, packet.tos, packet.ttl

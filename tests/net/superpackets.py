@@ -1,7 +1,7 @@
-"""Random packets sent with GSO, compared with the same packets sent one by one.
+"""Random packets sent with UDP GSO, compared with the same packets sent one by one.
 
  a - veth - b       a sends; b has the addresses of two remotes and is a member of the group
-Either the kernel segments them at a, or it does not and b's underlay splits them.
+Either the kernel segments the super-packets at a, or they reach b, whose underlay splits them.
 """
 
 from __future__ import annotations

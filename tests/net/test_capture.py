@@ -1,4 +1,4 @@
-"""`vxlab capture`: no packet is lost at its end, filters, all nodes, and files that fail."""
+"""`vxlab capture`: no packet is lost when it ends; filters, all nodes, and write errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sender(three_vteps: RunningLab) -> Iterator[Capture]:
 
 
 def start(lab: RunningLab, *words: str) -> subprocess.Popen[str]:
-    """A capture that has begun."""
+    """Start a capture and wait until it captures."""
     process = subprocess.Popen(
         [*VXLAB, "capture", "--lab", lab.name, *words],
         stdout=subprocess.PIPE,
@@ -42,7 +42,7 @@ def start(lab: RunningLab, *words: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> str:
-    """What the capture printed, after a signal."""
+    """End the capture by a signal; returns what it printed."""
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in err) == (0, False), err
@@ -59,7 +59,7 @@ def test_packets_that_have_arrived_are_written_when_a_signal_ends_it(
 ) -> None:
     file = tmp_path / "x.pcapng"
     process = start(three_vteps, "A", "-w", str(file))
-    process.send_signal(signal.SIGSTOP)  # it cannot have read what comes now
+    process.send_signal(signal.SIGSTOP)  # it is stopped: it cannot read the packets that follow
     for _ in range(BURST):
         sender.send(FRAME)
     process.send_signal(number)
@@ -115,7 +115,7 @@ def test_all_nodes_are_captured(three_vteps: RunningLab) -> None:
     assert {"s1-eth2", "hv2-eth0", "hv2-trunk", "br2-eth1", "br2-eth2", "B-eth0"} <= interfaces
 
 
-def test_an_invalid_filter_is_refused_in_libpcaps_words(three_vteps: RunningLab) -> None:
+def test_an_invalid_filter_is_refused_with_libpcaps_message(three_vteps: RunningLab) -> None:
     done = vxlab("capture", "--lab", three_vteps.name, "A", "--filter", "icmp or or")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--filter 'icmp or or': can't parse filter expression: syntax error" in done.stderr
@@ -129,17 +129,17 @@ def test_an_invalid_filter_is_refused_in_libpcaps_words(three_vteps: RunningLab)
         ("/nonexistent/x", "vxlab: /nonexistent/x: No such file or directory\n"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_one_line(
+def test_a_file_that_cannot_be_written_is_an_error_of_one_line(
     three_vteps: RunningLab, file: str, line: str
 ) -> None:
     done = vxlab("capture", "--lab", three_vteps.name, "A", "-w", file)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
 
 
-def test_a_disk_that_fills_up_is_one_line(
+def test_a_full_disk_is_an_error_of_one_line(
     three_vteps: RunningLab, sender: Capture, tmp_path: Path
 ) -> None:
-    """The limit of a file's size stands for the end of the disk."""
+    """A limit for file sizes simulates the full disk."""
     file = tmp_path / "x.pcapng"
     command = f"ulimit -f 1; trap '' XFSZ; exec {' '.join(VXLAB)} capture \"$@\""
     process = subprocess.Popen(
@@ -159,7 +159,7 @@ def test_a_disk_that_fills_up_is_one_line(
     assert reason == f"vxlab: {file}: File too large"
 
 
-def test_a_reader_that_leaves_ends_the_capture_without_an_error(
+def test_a_closed_pipe_ends_the_capture_without_an_error(
     three_vteps: RunningLab, sender: Capture
 ) -> None:
     readable, writable = os.pipe()

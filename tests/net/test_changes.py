@@ -1,4 +1,4 @@
-"""What changes while a lab runs: VMs move, rows age, agents and the controller come and go."""
+"""Changes while a lab runs: VMs move, rows age, agents and the controller are restarted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def ask(lab: RunningLab, hypervisor: str, do: str, **arguments: object) -> objec
 def test_a_vm_that_moves_is_found_at_its_new_vtep(changing: RunningLab) -> None:
     changing.ping("A", "10.0.0.2")
     changing.assert_row("hv1", 10, B, HV2)
-    vxlab_ok("move", "--lab", changing.name, "B", "hv3")  # announces it, as a migration does
+    vxlab_ok(
+        "move", "--lab", changing.name, "B", "hv3"
+    )  # sends a gratuitous ARP, as after a migration
     changing.await_row("hv1", 10, B, HV3)
     changing.await_row("hv2", 10, B, HV3)  # was local there
     changing.await_row("hv3", 10, B, None)
@@ -68,7 +70,7 @@ def assert_members(lab: RunningLab, names: list[str]) -> None:
     assert row["snooped"] == {"s1": names}
 
 
-def test_vnis_come_and_go_at_run_time_and_with_them_their_groups(changing: RunningLab) -> None:
+def test_vnis_are_added_and_removed_at_run_time_with_their_groups(changing: RunningLab) -> None:
     for hypervisor in ("hv1", "hv2"):
         ask(changing, hypervisor, "vni_add", vni=77, group="239.1.1.77", vlan=7)
 
@@ -105,7 +107,9 @@ def controller_pid(lab: RunningLab) -> int:
     raise AssertionError("no controller runs")
 
 
-def test_traffic_outlives_the_controller_and_it_recovers_what_it_knew(changing: RunningLab) -> None:
+def test_traffic_continues_without_the_controller_which_restores_its_state(
+    changing: RunningLab,
+) -> None:
     changing.ping("A", "10.0.0.2")
     before = flows(changing)
     os.kill(controller_pid(changing), signal.SIGKILL)
@@ -117,7 +121,7 @@ def test_traffic_outlives_the_controller_and_it_recovers_what_it_knew(changing: 
 
     eventually(named)
     changing.run("A", "ip", "neigh", "flush", "all")
-    changing.ping("A", "10.0.0.3")  # a flood and unicasts, all by the flows that stayed
+    changing.ping("A", "10.0.0.3")  # a flood and unicasts, forwarded by the flows that remain
     vxlab_ok("restart", "--lab", changing.name, "controller")
     eventually(lambda: assert_members(changing, ["hv1", "hv2", "hv3"]))
     assert flows(changing) == before
@@ -125,6 +129,6 @@ def test_traffic_outlives_the_controller_and_it_recovers_what_it_knew(changing: 
 
 
 def flows(lab: RunningLab) -> set[str]:
-    """The flows of s1 without what moves: counters and times."""
+    """The flows of s1 without counters and times."""
     text = lab.run("s1", "ovs-ofctl", "-OOpenFlow13", "--no-stats", "dump-flows", "s1")
     return {line.strip() for line in text.splitlines() if "cookie" in line or "priority" in line}

@@ -1,4 +1,4 @@
-"""kill -9 of any component: the others go on, and the next command names what has failed."""
+"""kill -9 of any component: the others continue, and the next command names the failed one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vxlab.control import rpc
 
 
 def host_pid(lab: RunningLab, pattern: str) -> int:
-    """The process of a lab whose command line holds a pattern, as this machine numbers it."""
+    """The process of a lab whose command line matches a pattern; its id in our PID namespace."""
     for name in processes_of(lab.handle.directory.path):
         words = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         if pattern in words:
@@ -37,7 +37,7 @@ def kill(pid: int) -> None:
 
 
 def agent_pid(lab: RunningLab, hypervisor: str) -> int:
-    """A forked agent's pid in the lab, found among the machine's by its namespace-inner number."""
+    """The id of a forked agent in our PID namespace, found by its id inside the lab's."""
     inner = rpc.ask(lab.handle.directory.agent_socket(hypervisor), "ready")["pid"]
     for name in processes_of(lab.handle.directory.path):
         status = Path(f"/proc/{name}/status").read_text()
@@ -59,7 +59,7 @@ def test_a_dead_agent_is_reported_and_can_be_restarted(victim: RunningLab) -> No
     eventually(
         lambda: assert_says(vxlab("fdb", "--lab", victim.name), "hv2 of lab t-victim is dead")
     )
-    victim.ping("A", "10.0.0.3")  # the others go on
+    victim.ping("A", "10.0.0.3")  # the others continue
     vxlab_ok("restart", "--lab", victim.name, "hv2")
     victim.ping("A", "10.0.0.2")
     assert vxlab("fdb", "--lab", victim.name).returncode == 0
@@ -88,7 +88,7 @@ def test_a_dead_vswitchd_is_reported_and_can_be_restarted(victim: RunningLab) ->
     eventually(lambda: victim.ping("A", "10.0.0.2"), within=30)
 
 
-def test_vswitchd_restarts_the_first_time_ten_times_in_a_row(victim: RunningLab) -> None:
+def test_vswitchd_restarts_at_the_first_attempt_ten_times_in_a_row(victim: RunningLab) -> None:
     for number in range(10):
         if number % 2:
             kill(host_pid(victim, "ovs-vswitchd unix:"))

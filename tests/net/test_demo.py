@@ -162,7 +162,7 @@ def test_another_vni_is_shown_where_one_has_no_group(tmp_path: Path) -> None:
 # -- files and users
 
 
-def test_a_file_that_cannot_be_written_is_reported_first() -> None:
+def test_a_file_that_cannot_be_written_is_reported_before_the_start() -> None:
     done = vxlab("demo", "-w", "/nonexistent/x")
     assert done.returncode == 2
     expected = "vxlab: /nonexistent/x: cannot be written: No such file or directory\n"

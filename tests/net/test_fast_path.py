@@ -1,4 +1,4 @@
-"""The eBPF data path in a lab: it forwards what the agent has decided, and nothing else."""
+"""The eBPF data path in a lab: it forwards only as the agent has decided."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def binaries(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.fixture
 def repository() -> Iterator[Path]:
-    """A directory with the guide's example, and with a package called like one of ours."""
+    """A directory with the guide's example, and with a package with the name of one of ours."""
     folder = Path(tempfile.mkdtemp(prefix="vxlab-repository-"))
     folder.chmod(0o755)
     (folder / "mine.py").write_text(TOPOLOGY)

@@ -1,4 +1,4 @@
-"""The kernel's own vxlan device as a fourth VTEP: it learns from ours, and ours from it."""
+"""The kernel's vxlan device as a fourth VTEP: it learns from our agents, and they from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP = "239.1.1.10"
 def mixed() -> Iterator[RunningLab]:
     with lab(str(TOPOLOGY), "t-kernel") as running:
         for command in (
-            # Open vSwitch's userspace datapath has no words for a tunnel's super-frames.
+            # Open vSwitch's userspace datapath does not support super-frames of tunnels.
             "ethtool -K k4-eth0 tx off",
             f"ip link add vx10 type vxlan id 10 group {GROUP} dev k4-eth0 dstport 4789 ttl 16",
             f"ip link set vx10 address {KERNEL_VM} mtu 1500 up",
@@ -35,14 +35,14 @@ def snooped(lab: RunningLab) -> None:
     assert "k4" in row["snooped"]["s1"]
 
 
-def test_both_learn_from_a_ping_of_ours(mixed: RunningLab) -> None:
+def test_both_learn_from_a_ping_by_a_vm_of_an_agent(mixed: RunningLab) -> None:
     mixed.ping("A", "10.0.0.99", count=3)
     mixed.assert_row("hv1", 10, KERNEL_VM, "192.0.2.14")
     table = mixed.run("k4", "bridge", "fdb", "show", "dev", "vx10")
     assert f"{A} dst 192.0.2.11" in table
 
 
-def test_both_learn_from_a_ping_of_the_kernels(mixed: RunningLab) -> None:
+def test_both_learn_from_a_ping_by_the_kernel_vtep(mixed: RunningLab) -> None:
     mixed.run("k4", "ip", "neigh", "flush", "dev", "vx10")
     mixed.ping("k4", "10.0.0.2", count=3)
     mixed.assert_row("hv2", 10, KERNEL_VM, "192.0.2.14")
@@ -50,7 +50,7 @@ def test_both_learn_from_a_ping_of_the_kernels(mixed: RunningLab) -> None:
     assert "02:00:00:00:00:0b dst 192.0.2.12" in table
 
 
-def test_tcp_passes_both_ways(mixed: RunningLab) -> None:
+def test_tcp_passes_in_both_directions(mixed: RunningLab) -> None:
     server = mixed.start("k4", "iperf3", "-s", "-1")
 
     def listens() -> None:

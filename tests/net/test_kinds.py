@@ -54,7 +54,7 @@ def test_groups_are_joined_and_snooped(kinds: KindsLab) -> None:
     assert row["snooped"] == {"s1": members}
 
 
-def test_a_vtep_of_each_kind_comes_back_after_a_restart(kinds: KindsLab) -> None:
+def test_a_vtep_of_each_kind_works_again_after_a_restart(kinds: KindsLab) -> None:
     for hypervisor in sorted({pair.answers.hypervisor for pair in kinds.pairs}):
         vxlab_ok("restart", "--lab", kinds.running.name, hypervisor)
     kinds.meet()
@@ -80,7 +80,7 @@ def test_head_end_replication_needs_no_multicast(family: Family) -> None:
 # -- kernel VTEPs
 
 
-def test_the_bridge_of_a_kernel_vtep_sends_nothing_of_its_own() -> None:
+def test_the_bridge_of_a_kernel_vtep_sends_no_frames_itself() -> None:
     """Other VTEPs would learn its MAC. A bridge that snoops IGMP joins 224.0.0.106 (RFC 4286)."""
     with lab("three_vteps", "t-kernel-bridge", "vtep=linux") as running:
         joined = running.run("hv1", "ip", "-json", "maddr", "show", "dev", "vb10")

@@ -1,4 +1,4 @@
-"""Nodes whose names are longer than Linux lets interfaces' names be, or look unusual."""
+"""Nodes whose names are longer than Linux permits for interfaces, or unusual."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_links_of_a_switch_with_a_long_name_can_be_captured(topology: str) -
     assert " a-long5687-eth" in line
 
 
-def test_the_demo_is_played_with_long_names(topology: str) -> None:
+def test_the_demo_runs_with_long_names(topology: str) -> None:
     done = vxlab("demo", topology, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     evidence = json.loads(done.stdout)["steps"][3]["evidence"]

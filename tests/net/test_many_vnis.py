@@ -12,7 +12,7 @@ INHABITED = {"L": 1, "M": 4096, "H": 16777215}
 
 
 @pytest.mark.parametrize("vni", INHABITED.values())
-def test_traffic_passes(lab: RunningLab, vni: int) -> None:
+def test_traffic_passes_in_all_inhabited_vnis(lab: RunningLab, vni: int) -> None:
     lab.all_of_segment_reach_each_other(vni)
 
 
@@ -25,7 +25,7 @@ def test_every_vtep_has_joined_for_all_of_them(lab: RunningLab) -> None:
         assert row["snooped"] == {"s1": ["hv1", "hv2", "hv3"]}
 
 
-def test_segments_that_share_a_group_share_no_frame(lab: RunningLab) -> None:
+def test_segments_that_share_a_group_are_isolated(lab: RunningLab) -> None:
     sharing = {row["vni"] for row in lab.listing("groups") if row["group"] == "239.1.3.1"}
     assert 1 in sharing
     assert len(sharing) == 100

@@ -1,4 +1,4 @@
-"""Many hypervisors: the underlay's tables hold VTEPs only, and everyone reaches everyone."""
+"""Many hypervisors: the underlay's tables contain VTEPs only, and all VMs reach each other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def crowd() -> Iterator[RunningLab]:
         yield running
 
 
-def test_the_underlays_tables_hold_vtep_addresses_only(crowd: RunningLab) -> None:
+def test_the_underlays_tables_contain_vtep_addresses_only(crowd: RunningLab) -> None:
     vms = crowd.handle.nodes("vm")
     crowd.ping_each(zip(vms, vms[10:] + vms[:10], strict=True))  # each one behind the next VTEP
     vteps = {row["mac"] for row in crowd.handle.nodes("hypervisor")}
@@ -60,9 +60,9 @@ def thirty() -> Iterator[RunningLab]:
         yield running
 
 
-def test_thirty_hypervisors_come_up_and_reach_each_other(thirty: RunningLab) -> None:
+def test_thirty_hypervisors_start_and_reach_each_other(thirty: RunningLab) -> None:
     (row,) = [row for row in json.loads(vxlab_ok("ps", "--json")) if row["name"] == thirty.name]
-    assert row["up_s"] < UP_WITHIN_S  # since it was asked for
+    assert row["up_s"] < UP_WITHIN_S  # since the `up` command
     vms = thirty.handle.nodes("vm")
     assert len(vms) == 60
     thirty.ping_each(sample_of_pairs(vms))

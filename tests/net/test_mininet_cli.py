@@ -60,7 +60,7 @@ def test_the_cli_of_a_running_lab_opens_on_another_terminal(three_vteps: Running
         terminal.type("exit\n")
         assert terminal.wait() == 0
         assert terminal.settings() == before
-    three_vteps.ping("A", "10.0.0.2")  # the lab goes on
+    three_vteps.ping("A", "10.0.0.2")  # the lab still runs
 
 
 def test_ctrl_c_ends_a_command_of_the_cli_and_not_the_cli(three_vteps: RunningLab) -> None:
@@ -88,13 +88,13 @@ def test_one_terminal_at_a_time_has_the_cli(three_vteps: RunningLab) -> None:
         assert second.stderr == (
             "vxlab: the Mininet CLI of this lab is in use on another terminal\n"
         )
-        three_vteps.ping("C", "10.0.0.2")  # other commands go on
+        three_vteps.ping("C", "10.0.0.2")  # other commands still work
         terminal.type("exit\n")
         assert terminal.wait() == 0
     assert piped(three_vteps).returncode == 0
 
 
-def test_a_client_that_is_killed_leaves_the_cli_to_the_next(three_vteps: RunningLab) -> None:
+def test_another_client_can_use_the_cli_after_one_was_killed(three_vteps: RunningLab) -> None:
     with Terminal(cli(three_vteps), str(CHECKOUT)) as terminal:
         terminal.expect(PROMPT)
         terminal.type("A ping B\n")
@@ -121,7 +121,7 @@ def test_a_terminated_client_restores_the_terminal(three_vteps: RunningLab) -> N
         assert terminal.settings() == before
 
 
-def test_commands_from_a_pipe_are_all_carried_out(three_vteps: RunningLab) -> None:
+def test_all_commands_from_a_pipe_are_executed(three_vteps: RunningLab) -> None:
     done = piped(
         three_vteps,
         "A ping -c1 B",

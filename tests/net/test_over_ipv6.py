@@ -1,4 +1,4 @@
-"""The lab of the scene over IPv6: the underlay's switches know by MLD who is in a group."""
+"""The lab of the demo over IPv6: the underlay's switches snoop MLD."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def assert_members(lab: RunningLab, *names: str) -> None:
 
 
 def flows(lab: RunningLab) -> list[str]:
-    """The flows of s1 without what moves: counters and times."""
+    """The flows of s1 without counters and times."""
     text = lab.run("s1", "ovs-ofctl", "-OOpenFlow13", "--no-stats", "dump-flows", "s1")
     return sorted(line.strip() for line in text.splitlines() if "cookie" in line)
 
@@ -31,7 +31,7 @@ def test_groups_are_joined_and_snooped(lab: RunningLab) -> None:
     assert f"s1: {' '.join(EVERYBODY)}" in vxlab_ok("groups", "--lab", lab.name)
 
 
-def test_a_controller_that_returns_knows_the_members_and_changes_no_flow(lab: RunningLab) -> None:
+def test_a_restarted_controller_restores_the_members_and_changes_no_flow(lab: RunningLab) -> None:
     for target in (HV2, HV3):
         lab.ping("hv1", target)
     before = flows(lab)
@@ -49,7 +49,7 @@ def test_a_hypervisor_without_the_vni_gets_no_copy(lab: RunningLab) -> None:
     lab.run("A", "ip", "neigh", "flush", "all")
     lab.ping("A", "10.0.0.2")
     lab.run("hv1", "ip", "neigh", "flush", "all")
-    for target in (HV2, HV3):  # comes behind what was flooded; neighbour discovery goes to all
+    for target in (HV2, HV3):  # arrives after anything flooded; neighbour discovery goes to all
         lab.ping("hv1", target)
     flooded = [p for p in captures.vxlan("hv2-eth0") if p.destination == GROUP]
     assert flooded and captures.vxlan("hv3-eth0") == []

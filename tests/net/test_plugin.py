@@ -1,4 +1,4 @@
-"""The pytest plugin in a repository of somebody else's: the guide's example, failures."""
+"""The pytest plugin in another project's repository: the guide's example, failures."""
 
 from __future__ import annotations
 
@@ -203,14 +203,14 @@ def test_up(lab): pass
         ("pytestmark = pytest.mark.vxlab('mine.py', x=1)\ndef test_up(lab): pass", "x"),
     ],
 )
-def test_a_mistake_is_named(repository: Path, tests: str, words: str) -> None:
+def test_an_error_names_its_cause(repository: Path, tests: str, words: str) -> None:
     done = run_tests(repository, tests)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
     assert "INTERNALERROR" not in done.stdout + done.stderr
 
 
-def test_a_fixture_of_that_name_is_left_alone_and_nothing_is_imported(repository: Path) -> None:
+def test_an_existing_fixture_of_that_name_is_used_and_nothing_is_imported(repository: Path) -> None:
     (repository / "test_own.py").write_text(
         "import sys, pytest\n"
         "@pytest.fixture\ndef lab(): return 7\n"

@@ -18,7 +18,7 @@ HV2, HV3 = "192.0.2.12", "192.0.2.13"
 
 @pytest.fixture(autouse=True)
 def everything_is_up(three_vteps: RunningLab) -> Iterator[None]:
-    """Each test leaves the shared lab as it found it."""
+    """Each test must restore the state of the shared lab."""
     yield
     for row in links(three_vteps):
         assert row["state"] == "up"
@@ -43,7 +43,7 @@ def nodes(lab: RunningLab) -> dict[str, dict[str, Any]]:
 
 
 def refused(lab: RunningLab, command: str, *words: str, status: int = 2) -> str:
-    """What a command says that must fail; one line."""
+    """The error line of a command that must fail."""
     done = vxlab(command, "--lab", lab.name, *words)
     assert (done.returncode, done.stdout) == (status, ""), done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
@@ -84,7 +84,7 @@ def test_both_ends_go_down(three_vteps: RunningLab) -> None:
     three_vteps.ping("A", "10.0.0.2")
 
 
-def test_what_the_kernel_forgets_with_a_link_comes_back(three_vteps: RunningLab) -> None:
+def test_what_the_kernel_removes_with_a_link_is_restored(three_vteps: RunningLab) -> None:
     setup = (
         "sysctl -qw net.ipv6.conf.C-eth0.disable_ipv6=0 && ip addr add 2001:db8:1::c/64 dev C-eth0"
         " nodad && ip route add 203.0.113.0/24 via 10.0.0.2 && ip route add default via 10.0.0.1"
@@ -104,7 +104,9 @@ def test_what_the_kernel_forgets_with_a_link_comes_back(three_vteps: RunningLab)
     assert "2001:db8:1::c/64" in three_vteps.run("C", "ip", "-6", "addr", "show", "dev", "C-eth0")
 
 
-def test_a_link_that_was_changed_by_hand_is_shown_as_it_is(three_vteps: RunningLab) -> None:
+def test_a_link_that_was_changed_manually_is_shown_in_its_actual_state(
+    three_vteps: RunningLab,
+) -> None:
     three_vteps.run("B", "ip", "link", "set", "B-eth0", "down")
     assert state_of(three_vteps, "B", "br2") == "down"
     assert nodes(three_vteps)["B"]["links_down"] == ["br2"]
@@ -135,7 +137,7 @@ def vni_77(three_vteps: RunningLab) -> Iterator[RunningLab]:
     assert [row["vni"] for row in three_vteps.listing("groups")] == [10]
 
 
-def test_a_vni_is_there_when_the_command_returns(vni_77: RunningLab) -> None:
+def test_a_vni_works_when_the_command_returns(vni_77: RunningLab) -> None:
     row = next(row for row in vni_77.listing("groups") if row["vni"] == 77)
     assert row == {
         "vni": 77,
@@ -173,7 +175,7 @@ def test_a_vni_with_remotes_floods_to_them(three_vteps: RunningLab) -> None:
         vxlab_ok("vni", "--lab", three_vteps.name, "del", "hv1", "88")
 
 
-def test_a_vm_can_move_to_where_its_vni_was_added(three_vteps: RunningLab) -> None:
+def test_a_vm_can_move_to_a_vtep_to_which_its_vni_was_added(three_vteps: RunningLab) -> None:
     name = three_vteps.name
     done = vxlab("vni", "--lab", name, "del", "hv3", "10")
     assert (done.returncode, done.stderr) == (0, "vxlab: without a network now: C\n")
@@ -205,7 +207,7 @@ def test_a_vm_can_move_to_where_its_vni_was_added(three_vteps: RunningLab) -> No
         ("del hv1 78", 2, "hv1: has no VNI 78; VNIs: 10"),
     ],
 )
-def test_a_vni_that_cannot_be_changed_is_one_line(
+def test_a_vni_that_cannot_be_changed_is_an_error_of_one_line(
     three_vteps: RunningLab, words: str, status: int, line: str
 ) -> None:
     assert line in refused(three_vteps, "vni", *words.split(), status=status)
@@ -215,7 +217,7 @@ def test_a_vni_that_cannot_be_changed_is_one_line(
 # -- static and learned entries
 
 
-def test_a_static_entry_comes_and_goes(three_vteps: RunningLab) -> None:
+def test_a_static_entry_is_added_and_removed(three_vteps: RunningLab) -> None:
     static = ("static", "--lab", three_vteps.name)
     mac = "02:00:00:00:00:99"
     vxlab_ok(*static, "add", "hv1", "10", mac, "hv2")
@@ -235,7 +237,7 @@ def test_a_static_entry_comes_and_goes(three_vteps: RunningLab) -> None:
 
 @contextlib.contextmanager
 def quiet(lab: RunningLab) -> Iterator[None]:
-    """No VM sends: what is flushed is not learned again at once."""
+    """No VM sends, so flushed entries are not learned again at once."""
     cables = (("A", "br1"), ("B", "br2"), ("C", "br3"))
     for cable in cables:
         link(lab, *cable, "down")

@@ -15,7 +15,7 @@ from tests.support.labs import CHECKOUT, VXLAB, lab, processes_below, vxlab
 from tests.support.users import as_nobody, give_to_nobody, needs_root
 
 
-def test_two_labs_of_one_topology_do_not_meet() -> None:
+def test_two_labs_of_one_topology_are_isolated() -> None:
     with lab("three_vteps", "t-left") as left, lab("three_vteps", "t-right") as right:
         left.ping("A", "10.0.0.2")
         assert right.listing("fdb") == []
@@ -29,7 +29,7 @@ def test_two_labs_of_one_topology_do_not_meet() -> None:
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    """A directory that belongs to nobody, where labs of its own lie."""
+    """A directory owned by user nobody, for its labs."""
     path = Path(f"/tmp/vxlab-test-{os.getpid()}")
     path.mkdir(mode=0o700)
     give_to_nobody(path)
@@ -83,7 +83,7 @@ def test_an_ordinary_user_can_restart_vswitchd(base: Path) -> None:
 
 
 @needs_root
-def test_without_tun_the_message_names_the_command_that_opens_it(base: Path) -> None:
+def test_the_error_for_an_inaccessible_tun_names_the_command_that_fixes_it(base: Path) -> None:
     done = as_nobody(f"{' '.join(VXLAB)} demo", base, tun_mode="600", cwd=CHECKOUT)
     assert "Traceback" not in done.stderr
     if Path("/sys/module/openvswitch").is_dir():  # the kernel's datapath needs no tun device
@@ -130,7 +130,7 @@ def test_a_topology_works_in_plain_mininet(tmp_path: Path) -> None:
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    # VMs reach VMs and hypervisors reach hypervisors; the two worlds must not meet.
+    # VMs reach VMs and hypervisors reach hypervisors; they must not reach each other.
     for node, others in {"A": "B C", "B": "A C", "hv1": "hv2 hv3"}.items():
         reached = next(line for line in said.splitlines() if line.startswith(f"{node} ->"))
         assert reached.split("->")[1].replace("X", "").split() == others.split(), said

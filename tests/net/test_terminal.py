@@ -35,7 +35,7 @@ def assert_gone() -> None:
     assert processes_of(directory.path) == []
 
 
-def test_the_mininet_cli_and_the_commands_from_outside_go_together() -> None:
+def test_the_mininet_cli_and_other_commands_work_at_the_same_time() -> None:
     with Terminal(UP, str(CHECKOUT)) as terminal:
         terminal.expect(f"lab {NAME} is READY")
         terminal.expect(PROMPT)
@@ -51,7 +51,7 @@ def test_the_mininet_cli_and_the_commands_from_outside_go_together() -> None:
     assert not LabDirectory.named(NAME).path.exists()
 
 
-def test_ctrl_c_while_a_lab_comes_up_leaves_nothing() -> None:
+def test_ctrl_c_while_a_lab_starts_leaves_nothing_behind() -> None:
     with Terminal(UP, str(CHECKOUT)) as terminal:
         terminal.expect("nodes and links")
         terminal.type("\x03")
@@ -120,7 +120,7 @@ def test_a_capture_in_a_pipe_is_a_pcapng_with_interface_names(three_vteps: Runni
     assert set(names.decode().split()) == {"A-eth0", "hv1-eth0", "hv1-trunk"}
 
 
-def test_a_capture_without_a_file_is_a_line_a_packet(three_vteps: RunningLab) -> None:
+def test_a_capture_without_a_file_prints_a_line_per_packet(three_vteps: RunningLab) -> None:
     command = [*VXLAB, "capture", "--lab", three_vteps.name, "hv1:hv1-eth0"]
     capture = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT
@@ -152,7 +152,7 @@ def test_a_capture_without_a_file_is_a_line_a_packet(three_vteps: RunningLab) ->
         (["fdb", "--lab"], 2, "requires an argument"),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(
+def test_a_usage_error_is_one_line_without_traceback(
     arguments: list[str], status: int, words: str
 ) -> None:
     done = vxlab(*arguments)
@@ -219,7 +219,7 @@ main()
 
 
 def test_a_step_that_hangs_ends_with_an_error_that_names_it(tmp_path: Path) -> None:
-    """A VM that has the name of another node made Mininet wait for ever."""
+    """Such a step occurred when a VM had the name of another node: Mininet waited forever."""
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "ovs-vsctl").write_text("#!/bin/sh\nexec tail -f /dev/null\n")

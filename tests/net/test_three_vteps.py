@@ -1,4 +1,4 @@
-"""The lab of the scene: shapes, learning, the quiet link, TCP, decisions and packets."""
+"""The lab of the demo: node properties, learning, the quiet link, TCP, decisions and packets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def flush(lab: RunningLab, hypervisor: str) -> None:
     rpc.ask(lab.handle.directory.agent_socket(hypervisor), "flush")
 
 
-def test_nodes_have_the_promised_shape(lab: RunningLab) -> None:
+def test_nodes_have_the_documented_properties(lab: RunningLab) -> None:
     rows = json.loads(vxlab_ok("nodes", lab.name, "--json"))
     by_name = {row["name"]: row for row in rows}
     assert by_name["A"] == {
@@ -62,14 +62,14 @@ def test_groups_are_joined_and_snooped(lab: RunningLab) -> None:
     ]
 
 
-def test_a_ping_teaches_both_ends_and_the_bystander(lab: RunningLab) -> None:
+def test_a_ping_is_learned_at_both_ends_and_at_the_bystander(lab: RunningLab) -> None:
     lab.ping("A", "10.0.0.2")
     lab.assert_row("hv1", 10, A, None)
     lab.assert_row("hv1", 10, B, HV2)
     lab.assert_row("hv2", 10, A, HV1)
     lab.assert_row("hv2", 10, B, None)
     lab.assert_row("hv3", 10, A, HV1)  # from the flooded request
-    assert lab.row("hv3", 10, B) is None  # the unicast answer never came by
+    assert lab.row("hv3", 10, B) is None  # the unicast reply did not reach it
     row = lab.row("hv1", 10, B)
     assert row is not None
     assert set(row) == {"hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"}
@@ -80,7 +80,7 @@ def test_the_third_link_is_quiet_once_both_ends_know_each_other(lab: RunningLab)
     lab.ping("A", "10.0.0.2")
     captures = lab.record(*UNDERLAY)
     lab.ping("A", "10.0.0.2", count=20)
-    lab.ping("hv1", HV3)  # comes behind whatever was flooded
+    lab.ping("hv1", HV3)  # arrives after anything that was flooded
     for interface in ("hv1-eth0", "hv2-eth0"):
         # Kernels confirm their ARP entries now and then, unicast: not what is counted here.
         pings = [packet for packet in captures.vxlan(interface) if ICMP in packet.inner]
@@ -110,7 +110,7 @@ def vni_10_stats(lab: RunningLab) -> Row:
     return next(row for row in lab.listing("stats", "hv1") if row["vni"] == 10)
 
 
-def test_tcp_gets_through_with_the_vms_offloads_on(lab: RunningLab) -> None:
+def test_tcp_works_with_offloads_enabled_in_the_vms(lab: RunningLab) -> None:
     server = lab.start("B", "iperf3", "-s", "-1")
     eventually(lambda: listens(lab, "B", 5201))
     report = json.loads(lab.run("A", "iperf3", "-c", "10.0.0.2", "-t", "1", "-J"))
@@ -175,10 +175,10 @@ def recorded(lab: RunningLab, clean_tables: None, tmp_path: Path) -> Recorded:
         events.terminate()
         events.wait()
     links = {f"hv{n}": captures.vxlan(f"hv{n}-eth0") for n in (1, 2, 3)}
-    save(tmp_path / "scene.pcapng", captures.look())
+    save(tmp_path / "packets.pcapng", captures.look())
     captures.close()
-    told = [json.loads(line) for line in log.read_text().splitlines()]
-    return told, links, tmp_path / "scene.pcapng"
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    return records, links, tmp_path / "packets.pcapng"
 
 
 def count_lines(path: Path, wanted: int) -> None:
@@ -186,8 +186,8 @@ def count_lines(path: Path, wanted: int) -> None:
     assert len(found) >= wanted, f"{len(found)} of {wanted} events:\n" + "\n".join(found)
 
 
-def told(events: list[Row], hypervisor: str) -> list[tuple[str, str, str]]:
-    """A hypervisor's decisions in order, in short."""
+def decisions(events: list[Row], hypervisor: str) -> list[tuple[str, str, str]]:
+    """A hypervisor's decisions in order, abbreviated."""
     return [
         (e["decision"], e["why"], e["mac"] or (e["frame"] or {}).get("summary", "").split(" ")[0])
         for e in events
@@ -195,9 +195,9 @@ def told(events: list[Row], hypervisor: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: Recorded) -> None:
+def test_events_are_exactly_the_decisions_for_a_ping_in_order(recorded: Recorded) -> None:
     events, _, _ = recorded
-    assert told(events, "hv1") == [
+    assert decisions(events, "hv1") == [
         ("joined", "vni_added", ""),
         ("learned", "local", A),
         ("flooded", "broadcast", "ARP"),
@@ -206,7 +206,7 @@ def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: Recorded) -
         ("sent", "known_unicast", "ICMP"),
         ("delivered", "unicast", "ICMP"),
     ]
-    assert told(events, "hv2") == [
+    assert decisions(events, "hv2") == [
         ("joined", "vni_added", ""),
         ("learned", "remote", A),
         ("delivered", "flood", "ARP"),
@@ -215,7 +215,7 @@ def test_events_tell_exactly_the_scenes_decisions_in_order(recorded: Recorded) -
         ("delivered", "unicast", "ICMP"),
         ("sent", "known_unicast", "ICMP"),
     ]
-    assert told(events, "hv3") == [
+    assert decisions(events, "hv3") == [
         ("joined", "vni_added", ""),
         ("learned", "remote", A),
         ("delivered", "flood", "ARP"),
@@ -255,7 +255,7 @@ def test_tshark_reads_every_packet_as_vxlan_without_a_warning(recorded: Recorded
     found = sorted(map(outer_fields, read))
     assert found == expected
     assert len(found) == 9  # 1 + 2 of the flood, 3 unicasts seen at both ends
-    # A packet that tshark doubts has an expert item of severity "warning" or worse.
+    # A packet that tshark considers wrong has an expert item of severity "warning" or worse.
     assert (
         tshark(capture, "udp.port == 4789 && _ws.expert.severity >= 0x600000", "_ws.expert.message")
         == []
@@ -281,7 +281,7 @@ def tshark(capture: Path, display_filter: str, *fields: str) -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
-def test_commands_refuse_what_cannot_be(lab: RunningLab) -> None:
+def test_commands_refuse_invalid_requests(lab: RunningLab) -> None:
     refused = vxlab("fdb", "--lab", lab.name, "hv9")
     assert refused.returncode == 2
     assert "hv9: no such hypervisor" in refused.stderr

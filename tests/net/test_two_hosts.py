@@ -1,4 +1,4 @@
-"""Two hosts and two routers: what part 2 of the BADASS project asks its students to prove."""
+"""Two hosts and two routers: what students must demonstrate in part 2 of the BADASS project."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mac(hosts: RunningLab, host: str) -> str:
 def first_ping(hosts: RunningLab) -> list[Encapsulated]:
     """The VXLAN packets on router_1's link of the first ping between the hosts."""
     captures = hosts.captures("router_1:router_1-eth0")
-    assert hosts.listing("fdb") == []  # nothing is known before: no static entry either
+    assert hosts.listing("fdb") == []  # the table is empty: no static entries
     hosts.ping("host_1", "30.1.1.2")
     packets = captures.vxlan("router_1-eth0")
     captures.close()

@@ -1,4 +1,4 @@
-"""Two tenants with the same MACs and IPs: each reaches its own, and not a frame crosses."""
+"""Two tenants with the same MACs and IPs: each reaches its own VMs, and no frame crosses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARK = b"tenant red only"
 
 
 @pytest.mark.parametrize("vni", [RED, BLUE])
-def test_each_tenant_reaches_its_own(lab: RunningLab, vni: int) -> None:
+def test_each_tenant_reaches_its_own_vms(lab: RunningLab, vni: int) -> None:
     lab.all_of_segment_reach_each_other(vni)
 
 
@@ -40,7 +40,7 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
     lab: RunningLab, kind: str, destination: str
 ) -> None:
     for vm in ("B1", "B2", "B3", "B4"):
-        # Kernels confirm known neighbours after some seconds by ARP; these have none.
+        # Kernels confirm known neighbours by ARP after some seconds. After this, none are known.
         lab.run(vm, "ip", "neigh", "flush", "all")
     blue = lab.record("B1:B1-eth0", "B2:B2-eth0", "B3:B3-eth0", "B4:B4-eth0")
     red = lab.record("R1:R1-eth0", "R2:R2-eth0", "R3:R3-eth0", "R4:R4-eth0")
@@ -58,11 +58,11 @@ def test_a_thousand_floods_of_one_tenant_put_no_frame_on_the_others_ports(
         got = {name: received(name) for name in ("R2-eth0", "R3-eth0", "R4-eth0")}
         assert set(got.values()) == {count}, got
 
-    for batch in range(0, FRAMES, 100):  # bounded bursts: no queue on the way is meant to overflow
+    for batch in range(0, FRAMES, 100):  # bounded bursts: no queue must overflow
         for _ in range(100):
             sender.send(frame)
         eventually(partial(arrived, batch + 100))
-    # Only the marked frames: ARP probes of blue, seconds after its pings, are no leak.
+    # Only the marked frames: ARP probes of blue, seconds after its pings, are not a leak.
     assert [seen for seen in blue.look() if MARK in seen.data] == []
     red.close()
     blue.close()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vxlab.conformance import frames
 from vxlab.conformance.testbed import TestBed
 
-STRANGER4, STRANGER6 = "192.0.2.77", "2001:db8::77"  # a VTEP nobody has heard of
+STRANGER4, STRANGER6 = "192.0.2.77", "2001:db8::77"  # a VTEP that is not configured anywhere
 UNKNOWN_VNI = 4_242
 _STATIONS = 16
 _MOVES = 0.1  # how often something moves
@@ -33,7 +33,7 @@ class Traffic:
     """Batches of frames or packets, the same ones for the same seed."""
 
     def __init__(self, seed: int, bed: TestBed) -> None:
-        """bed: gives the addresses; the traffic fits every test bed of the same setup."""
+        """bed: defines the addresses; the traffic is valid for every test bed of the same setup."""
         self.random = Random(seed)
         self._bed = bed
         self._stranger = STRANGER6 if bed.setup.ipv6 else STRANGER4
@@ -57,7 +57,7 @@ class Traffic:
         return Batch(port=[], underlay=packets)
 
     def _split(self, from_vms: bool) -> tuple[list[str], list[str]]:
-        """Sources and destinations; sources are at home, but for one now and then that moved."""
+        """Sources and destinations; usually at home, but now and then one moves."""
         sources = [each for each, home in self._homes.items() if (home is None) == from_vms]
         destinations = [each for each in self._homes if each not in sources]
         self.random.shuffle(sources)
@@ -71,7 +71,7 @@ class Traffic:
         vlan = self.random.choice([segment.vlan for segment in self._bed.segments])
         made = self._inner(sources, destinations)
         if self.random.random() < 0.05:
-            made = frames.tagged(made, 7)  # a tag of the VM's own, within
+            made = frames.tagged(made, 7)  # an inner tag of the VM
         if self.random.random() < 0.05:
             vlan = self.random.choice([None, 99])  # in no segment
         return frames.tagged(made, vlan)
@@ -94,7 +94,7 @@ class Traffic:
         )  # fmt: skip
 
     def _odd(self, source: str, to: str) -> bytes:
-        """A frame that no header's length fits, or that carries no IP at all."""
+        """A frame whose length matches no header, or that does not carry IP."""
         kind = self.random.random()
         if kind < 0.3:
             return frames.arp_request(source)

@@ -1,4 +1,4 @@
-"""A VTEP that only decapsulates: what the suite sees of one that ignores the key `group`.
+"""A VTEP that only decapsulates: it behaves like one that ignores the key `group`.
 
 `python -m tests.support.deaf_vtep --config FILE.toml`
 """

@@ -1,4 +1,4 @@
-"""What faults of several kinds are made with."""
+"""Helpers shared by the modules that define faults."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vtep.options import Options
 
 
 def replace(owner: object, name: str, change: Callable[[Any], Any]) -> None:
-    """Replace an attribute of a module or class by what `change` makes of it."""
+    """Replace an attribute of a module or class by change(attribute)."""
     setattr(owner, name, change(getattr(owner, name)))
 
 
 def with_options(**changes: Callable[[Any], Any]) -> None:
-    """Change these options on their way from the configuration to the core."""
+    """Change these options between the configuration and the core."""
 
     def changed(read: Callable[..., Options]) -> Callable[..., Options]:
         def options(*arguments: Any) -> Options:
@@ -30,7 +30,7 @@ def with_options(**changes: Callable[[Any], Any]) -> None:
 
 
 def public(names: dict[str, Any]) -> tuple[Callable[[], None], ...]:
-    """The faults among a module's names."""
+    """The faults that a module defines."""
     return tuple(
         each
         for name, each in names.items()

@@ -43,7 +43,7 @@ def sixteen_bit_vni() -> None:
     replace(core, "check_header", shortened)
 
 
-def takes_the_tag_off() -> None:
+def strips_the_inner_tag() -> None:
     """Deliver a tagged inner frame without its tag, instead of dropping it."""
 
     def lenient(right: Any) -> Any:
@@ -209,7 +209,7 @@ def learns_the_untrusted() -> None:
 
 
 def never_leaves() -> None:
-    """End without leaving the groups."""
+    """Do not leave the groups at the end."""
     replace(Underlay, "leave", lambda _: lambda self, group: None)
 
 

@@ -1,4 +1,4 @@
-"""Single faults of what our VTEP sends, for `broken_vtep`.
+"""Single faults of sending, for `broken_vtep`.
 
 Rules of this file:
 - each fault changes one behaviour of vtep/ and leaves everything else as it is;
@@ -137,7 +137,7 @@ def source_port_a_packet() -> None:
 
 
 def ignores_source_ports() -> None:
-    """Use the default range of source ports, whatever is configured."""
+    """Use the default range of source ports, regardless of the configuration."""
     with_options(source_ports=lambda _: (FIRST_SOURCE_PORT, LAST_SOURCE_PORT))
 
 
@@ -148,22 +148,22 @@ def zero_checksum_over_ipv6() -> None:
 
 
 def ignores_tos() -> None:
-    """Use the default TOS, whatever is configured."""
+    """Use the default TOS, regardless of the configuration."""
     with_options(dscp=lambda _: 0)
 
 
 def ignores_ttl() -> None:
-    """Use the default TTL, whatever is configured."""
+    """Use the default TTL, regardless of the configuration."""
     with_options(ttl=lambda _: DEFAULT_TTL)
 
 
 def ignores_df() -> None:
-    """Set DF, whatever is configured."""
+    """Set DF, regardless of the configuration."""
     with_options(df=lambda _: True)
 
 
 def ignores_silence() -> None:
-    """Send ICMP messages about frames that are too big, whatever is configured."""
+    """Send ICMP messages about frames that are too big, regardless of the configuration."""
     with_options(icmp_too_big=lambda _: True)
 
 

@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @contextlib.contextmanager
 def lab(topology: str, name: str, *settings: str) -> Iterator[RunningLab]:
-    """A lab of this very name: the tests have a base directory of their own."""
+    """Run a lab with exactly this name: tests have their own base directory."""
     with running_lab(topology, *settings, name=name) as running:
         yield running
 

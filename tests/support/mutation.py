@@ -30,9 +30,9 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
 class Memory:
     """Samples what this process has allocated: the last third of a run must not need more.
 
-    Looked at from time to time, since tables fill up first and what they shed comes and goes: the
-    most of the middle third is compared with the most of the last. Both Python's own blocks and
-    the pages of the process, since large objects are in pages alone.
+    The first third is ignored, since tables fill up then. Expired rows make the memory fluctuate,
+    so the maximum of the middle third is compared with that of the last. Both Python's own blocks
+    and the pages of the process are sampled, since large objects are only in the latter.
     """
 
     BLOCKS, PAGES = 4000, 512  # tolerated random growth

@@ -1,4 +1,4 @@
-"""Await a condition; the only place in the tests that may sleep."""
+"""Wait for a condition; the only place in the tests that may sleep."""
 
 from __future__ import annotations
 

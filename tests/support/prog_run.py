@@ -25,8 +25,8 @@ from vtep.fastpath.table import Table
 
 FAST_PATH = Path(layout.__file__).parent
 PASS, REDIRECT = 0, 7  # TC_ACT_OK, TC_ACT_REDIRECT
-PORT_INTERFACE = 1  # a test run uses the loopback interface unless told otherwise
-PORT_TAP, UNDERLAY, UNDERLAY_TAP, OUT_PORT = 71, 72, 73, 74  # nothing is sent, so any will do
+PORT_INTERFACE = 1  # a test run uses the loopback interface unless a test sets another one
+PORT_TAP, UNDERLAY, UNDERLAY_TAP, OUT_PORT = 71, 72, 73, 74  # nothing is sent, so any value works
 ENTRIES = {"rows": 16, "remotes": 8, "segments": 8, "vlans": layout.VLANS_A_PORT, "ports": 1}
 LONG_AGO_S = 60.0
 AGEING_S = 300.0
@@ -104,7 +104,7 @@ class Outcome:
 
 
 class Counters(NamedTuple):
-    """Of a segment: what the kernel forwarded."""
+    """What the kernel forwarded of a segment."""
 
     encapsulated_packets: int
     encapsulated_bytes: int
@@ -116,7 +116,7 @@ class FastPathProgram:
     """The loaded program of one underlay family, and its maps."""
 
     def __init__(self, family: int, directory: Path) -> None:
-        """Compile and load it; family: 4 or 6."""
+        """Compile and load the program. family: 4 or 6."""
         self.family = family
         source = Path(__file__).with_name("recorded.bpf.c")
         path = compile_bpf(source, directory / f"recorded{family}.bpf.o", family)
@@ -144,7 +144,7 @@ class FastPathProgram:
         return memoryview(self._program.memory(name, length))[:length]
 
     def close(self) -> None:
-        """Unload it."""
+        """Unload the program."""
         self._program.close()
 
     # -- the maps
@@ -189,7 +189,7 @@ class FastPathProgram:
         assert self.table.set(layout.key_of_vni(vni), layout.value(0, number, layout.PERMANENT))
 
     def remove_segment(self, number: int, vni: int) -> None:
-        """As the agent does it."""
+        """Remove a segment as the agent does."""
         self.table.remove(layout.key_of_vni(vni))
         layout.SEGMENT.pack_into(
             self._maps["segments"], number * layout.SEGMENT_LENGTH, 0, 0, 0, 0, 0

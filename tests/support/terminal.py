@@ -1,4 +1,4 @@
-"""A command on a pseudo-terminal, to type at and to read from as a person does."""
+"""A command on a pseudo-terminal, to type to it and read from it like a user."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def hang_up(self) -> None:
-        """Close the terminal, as its window does or when the connection is lost."""
+        """Close the terminal, like a closed window or a lost connection."""
         os.close(self._master)
         self._closed = True
 
     def expect(self, words: str) -> str:
-        """Read until the words appear; returns what came before and forgets it all."""
+        """Read until the words appear; returns everything up to them, and removes it."""
         deadline = time.monotonic() + _WITHIN_S
         while words not in self.text:
             left = deadline - time.monotonic()
@@ -83,7 +83,7 @@ class Terminal:
         raise AssertionError(f"does not end; there was:\n{self.text}")
 
     def settings(self) -> list[Any]:
-        """The terminal's settings, as termios has them."""
+        """The terminal's settings, as returned by termios."""
         return termios.tcgetattr(self._master)
 
     def _read(self, words: str) -> str:

@@ -1,4 +1,4 @@
-"""Scripts as an ordinary user, for tests that run as root."""
+"""Run scripts as an ordinary user, in tests that run as root."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_nobody(
     cwd: Path | None = None,
     prepare: str = "true",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a shell script as user nobody, who finds a /dev/net/tun of the given mode.
+    """Run a shell script as user nobody, with a /dev/net/tun of the given mode.
 
     base: the directory of this user's labs, which must belong to it. prepare: a command that root
     runs before, in the same mount namespace.

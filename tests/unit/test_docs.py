@@ -131,9 +131,9 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
-def test_every_drop_reason_is_told_and_no_other() -> None:
-    told = first_cells(section(EVENTS, "Drop reasons"))
-    assert told == {reason.label for reason in DropReason}
+def test_exactly_the_drop_reasons_are_documented() -> None:
+    documented = first_cells(section(EVENTS, "Drop reasons"))
+    assert documented == {reason.label for reason in DropReason}
 
 
 def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() -> None:
@@ -151,13 +151,13 @@ def test_the_page_of_conformance_has_every_row_and_ours_deviates_nowhere() -> No
     cells = r"^\| (\S+) \| [^|]+ \| ([^|]+) \| ([^|]+) \| ([^|]+) \|"
     head, rule, *found = re.findall(cells, section(page, "Rows"), re.MULTILINE)
     assert (head[0], head[3], rule[0]) == ("row", "python", "---")
-    told = {id: (kind, statement) for id, kind, statement, _ in found}
-    assert told == {row.id: (row.kind, row.statement) for row in rows_of()}
+    documented = {id: (kind, statement) for id, kind, statement, _ in found}
+    assert documented == {row.id: (row.kind, row.statement) for row in rows_of()}
     assert not [id for id, _, _, ours in found if ours.startswith("**deviates**")]
     assert re.findall(r"^## Deviations of (\w+)", page, re.MULTILINE) == list(KINDS)
 
 
-def test_every_decision_and_field_is_told_and_no_other() -> None:
+def test_exactly_the_decisions_and_fields_are_documented() -> None:
     decisions = {
         value for name, value in vars(events).items() if name.isupper() and name == value.upper()
     }
@@ -166,7 +166,7 @@ def test_every_decision_and_field_is_told_and_no_other() -> None:
     assert first_cells(section(EVENTS, "Fields")) == set(record)
 
 
-def test_the_drawing_is_sound_and_speaks_to_those_who_cannot_see_it() -> None:
+def test_the_drawing_is_valid_and_has_a_text_for_screen_readers() -> None:
     root = ElementTree.parse(CHECKOUT / "docs" / "pictures" / "flood-and-learn.svg").getroot()
     title, desc = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
     assert title is not None and title.text

@@ -1,4 +1,4 @@
-"""The command `vxlab`: starts labs, shows their state, plays the demo, judges VTEPs."""
+"""The command `vxlab`: starts labs, shows their state, runs the demo, judges VTEPs."""
 
 from __future__ import annotations
 

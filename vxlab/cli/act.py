@@ -51,9 +51,9 @@ def shell(lab: str | None, node: str) -> None:
 def cli(lab: str | None) -> None:
     """Open the Mininet CLI of a running lab.
 
-    For labs that were started with `up -d`. `exit` or Ctrl-D leaves the CLI, and the lab goes on.
-    Beside Mininet's commands there are `fdb`, `groups`, `stats` and `events`. One terminal at a
-    time can use the CLI of a lab.
+    For labs that were started with `up -d`. `exit` or Ctrl-D leaves the CLI, and the lab keeps
+    running. In addition to Mininet's commands there are `fdb`, `groups`, `stats` and `events`. One
+    terminal at a time can use the CLI of a lab.
     """
     found = find_alive(lab)
     with terminal_restored():

@@ -3,8 +3,8 @@
 Rules of this file:
 - both directions get a fence after each exchange (`fences.py`), so that frames the VTEP turned
   back are seen as well;
-- it answers ARP and neighbour solicitations for the addresses that the test bed plays. If one came
-  during a fence, the fence is sent again: packets may have waited for the address.
+- it answers ARP and neighbour solicitations for the addresses that the test bed simulates. If one
+  came during a fence, the fence is sent again: packets may have waited for the address.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ FRAGMENT_BITS = 0x3FFF  # MF and offset
 
 
 def mac_of(address: str) -> str:
-    """The MAC of an address that the test bed plays, or of a multicast group."""
+    """The MAC of an address that the test bed simulates, or of a multicast group."""
     packed = ipaddress.ip_address(address).packed
     if address.startswith("ff"):
         return "33:33:" + packed[-4:].hex(":")  # RFC 2464 section 7

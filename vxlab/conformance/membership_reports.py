@@ -17,7 +17,7 @@ _INCLUDE = (1, 3)
 
 
 @dataclass(frozen=True)
-class GroupReport:
+class GroupChange:
     """One host joins or leaves one group."""
 
     group: str
@@ -26,12 +26,12 @@ class GroupReport:
     text: str  # for people
 
 
-def reports(packets: Iterable[bytes]) -> list[GroupReport]:
+def reports(packets: Iterable[bytes]) -> list[GroupChange]:
     """All reports in packets of the underlay, oldest first."""
     return [report for packet in packets for report in _of(untagged(packet))]
 
 
-def _of(plain: bytes) -> Iterator[GroupReport]:
+def _of(plain: bytes) -> Iterator[GroupChange]:
     if plain[12:14] == b"\x08\x00" and plain[23:24] == bytes((_IGMP,)):
         yield from _igmp(plain[14 + (plain[14] & 0x0F) * 4 :])
     elif (
@@ -40,26 +40,26 @@ def _of(plain: bytes) -> Iterator[GroupReport]:
         yield from _mld(plain[54 + 8 :])  # behind the hop-by-hop header with its router alert
 
 
-def _igmp(message: bytes) -> Iterator[GroupReport]:
+def _igmp(message: bytes) -> Iterator[GroupChange]:
     kind = message[0] if len(message) >= 8 else None
     if kind in (_V2_REPORT, _V2_LEAVE):
         group = str(ipaddress.ip_address(message[4:8]))
         text = "IGMPv2 report" if kind == _V2_REPORT else "IGMPv2 leave"
-        yield GroupReport(group, kind == _V2_REPORT, 0, text)
+        yield GroupChange(group, kind == _V2_REPORT, 0, text)
     elif kind == _V3_REPORT:
         yield from _records(message, 4, "IGMPv3")
 
 
-def _mld(message: bytes) -> Iterator[GroupReport]:
+def _mld(message: bytes) -> Iterator[GroupChange]:
     kind = message[0] if len(message) >= 8 else None
     if kind in (_MLD1_REPORT, _MLD1_DONE):
         group = str(ipaddress.ip_address(message[8:24]))
-        yield GroupReport(group, kind == _MLD1_REPORT, 0, f"MLDv1 type {kind}")
+        yield GroupChange(group, kind == _MLD1_REPORT, 0, f"MLDv1 type {kind}")
     elif kind == _MLD2_REPORT:
         yield from _records(message, 16, "MLDv2")
 
 
-def _records(message: bytes, size: int, name: str) -> Iterator[GroupReport]:
+def _records(message: bytes, size: int, name: str) -> Iterator[GroupChange]:
     """Group records: type, length of auxiliary data, number of sources, group, sources."""
     at = 8
     for _ in range(int.from_bytes(message[6:8], "big")):
@@ -70,5 +70,5 @@ def _records(message: bytes, size: int, name: str) -> Iterator[GroupReport]:
         group = str(ipaddress.ip_address(message[at + 4 : at + 4 + size]))
         joins = kind in _EXCLUDE or (kind in _INCLUDE and sources > 0)
         text = f"{name} record of type {kind} with {sources} sources"
-        yield GroupReport(group, joins, sources, text)
+        yield GroupChange(group, joins, sources, text)
         at += 4 + size + sources * size + auxiliary * 4

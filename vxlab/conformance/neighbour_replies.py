@@ -1,4 +1,4 @@
-"""Replies to ARP requests and neighbour solicitations for the addresses the test bed plays."""
+"""Replies to ARP requests and neighbour solicitations for the addresses the test bed simulates."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Setup:
 
     @property
     def remotes(self) -> tuple[str, ...]:
-        """The addresses of the remote VTEPs that the test bed plays."""
+        """The addresses of the remote VTEPs that the test bed simulates."""
         return REMOTES6 if self.ipv6 else REMOTES4
 
     @property

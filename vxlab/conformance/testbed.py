@@ -91,7 +91,7 @@ class TestBed:
 
     @property
     def remotes(self) -> tuple[str, ...]:
-        """The addresses of the remote VTEPs that the test bed plays."""
+        """The addresses of the remote VTEPs that the test bed simulates."""
         return self.setup.remotes
 
     @property

@@ -21,8 +21,8 @@ _KERNEL_ROUTES = ("local", "broadcast", "anycast", "multicast")  # the kernel ma
 
 
 @dataclass(frozen=True)
-class End:
-    """One end of a link; namespace: the name `ip -n` knows, empty for the lab's own namespace."""
+class LinkEnd:
+    """One end of a link. namespace: its name for `ip -n`, empty for the lab's own namespace."""
 
     node: str
     interface: str
@@ -37,12 +37,12 @@ class End:
 class Link:
     """A veth pair between two nodes, and the state it was last set to or seen in."""
 
-    one: End
-    other: End
+    one: LinkEnd
+    other: LinkEnd
     state: str = "up"
 
     @property
-    def ends(self) -> tuple[End, End]:
+    def ends(self) -> tuple[LinkEnd, LinkEnd]:
         """Both ends."""
         return self.one, self.other
 
@@ -66,7 +66,7 @@ class Links:
     """All links of a lab; used by its control socket and its Mininet CLI, hence the lock."""
 
     links: list[Link] = field(default_factory=list)
-    _lost: dict[End, dict[str, list[str]]] = field(default_factory=dict)  # family -> commands
+    _lost: dict[LinkEnd, dict[str, list[str]]] = field(default_factory=dict)  # family -> commands
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def recorded(self) -> list[dict[str, str]]:
@@ -112,7 +112,7 @@ class Links:
     def _names(self) -> str:
         return ", ".join(f"{link.one.node} {link.other.node}" for link in self.links)
 
-    def _set_end(self, end: End, state: str) -> None:
+    def _set_end(self, end: LinkEnd, state: str) -> None:
         is_up = _has_flag(end, "UP")
         if state == "down":
             if is_up:
@@ -131,12 +131,12 @@ def of_mininet(links: Iterable[Any]) -> list[Link]:
     return [Link(_end(link.intf1), _end(link.intf2)) for link in links]
 
 
-def _end(interface: Any) -> End:
+def _end(interface: Any) -> LinkEnd:
     node = interface.node
-    return End(node.name, interface.name, node.name if node.inNamespace else "")
+    return LinkEnd(node.name, interface.name, node.name if node.inNamespace else "")
 
 
-def _observed(link: Link) -> End:
+def _observed(link: Link) -> LinkEnd:
     """The end whose state is read; one in the lab's own namespace, where one look shows many.
 
     Either will do: a veth interface is operational only while both ends are up.
@@ -149,22 +149,22 @@ def _up(namespaces: Iterable[str]) -> set[tuple[str, str]]:
     return {
         (namespace, row["ifname"])
         for namespace in namespaces
-        for row in _json(End("", "", namespace).ip("-j", "link", "show"))
+        for row in _json(LinkEnd("", "", namespace).ip("-j", "link", "show"))
         if {"UP", "LOWER_UP"} <= set(row["flags"])
     }
 
 
-def _has_flag(end: End, flag: str) -> bool:
+def _has_flag(end: LinkEnd, flag: str) -> bool:
     (row,) = _json(end.ip("-j", "link", "show", "dev", end.interface))
     return flag in row["flags"]
 
 
-def _would_be_lost(end: End) -> dict[str, list[str]]:
+def _would_be_lost(end: LinkEnd) -> dict[str, list[str]]:
     """By address family, the `ip` commands that restore what setting the end down removes."""
     return {family: [*_routes(end, family), *_neighbours(end, family)] for family in ("-4", "-6")}
 
 
-def _routes(end: End, family: str) -> Iterator[str]:
+def _routes(end: LinkEnd, family: str) -> Iterator[str]:
     text = _run(end.ip(family, "route", "show", "table", "all", "dev", end.interface))
     for line in text.splitlines():
         words = [word for word in line.split() if word not in ("linkdown", "dead")]
@@ -172,7 +172,7 @@ def _routes(end: End, family: str) -> Iterator[str]:
             yield f"route replace {' '.join(words)} dev {end.interface}"
 
 
-def _neighbours(end: End, family: str) -> Iterator[str]:
+def _neighbours(end: LinkEnd, family: str) -> Iterator[str]:
     show = ("neigh", "show", "dev", end.interface, "nud", "permanent")
     for row in _json(end.ip("-j", family, *show)):
         if "lladdr" in row:
@@ -180,7 +180,7 @@ def _neighbours(end: End, family: str) -> Iterator[str]:
             yield f"neigh replace {address} dev {end.interface} nud permanent"
 
 
-def _keep_ipv6_addresses(end: End) -> None:
+def _keep_ipv6_addresses(end: LinkEnd) -> None:
     """Make the kernel keep the interface's static IPv6 addresses while it is down."""
     setting = f"/proc/sys/net/ipv6/conf/{end.interface}/keep_addr_on_down"
     inside = [f"--net=/run/netns/{end.namespace}"] if end.namespace else []

@@ -1,7 +1,7 @@
 """Mininet's CLI of a lab, with the lab's own commands, and its use from another terminal.
 
 `vxlab cli` hands its standard streams to the lab's main process, which runs the CLI on them: the
-Mininet objects live there and nowhere else. One CLI runs at a time, in the main thread, because
+Mininet objects exist only there. One CLI runs at a time, in the main thread, because
 Mininet's nodes have one shell each. The client stays in the foreground of its terminal, so Ctrl-C
 reaches the client; it forwards interrupts as bytes over the connection.
 """
@@ -115,7 +115,9 @@ class _Session:
 
     def _signal(self, number: signal.Signals) -> None:
         if not self._over:
-            signal.pthread_kill(_MAIN, number)  # else a blocking call there would go on
+            signal.pthread_kill(
+                _MAIN, number
+            )  # else a blocking call there would not be interrupted
 
     def send(self, word: bytes) -> None:
         """Send one byte; a client that has gone needs none."""

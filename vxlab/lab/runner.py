@@ -103,7 +103,7 @@ class LabRunner:
         try:
             self._starter.sendall((json.dumps(message) + "\n").encode())
         except OSError:
-            pass  # a detached lab goes on when its starter has gone
+            pass  # a detached lab keeps running when its starter has ended
 
     def _failure(self, error: Exception) -> str:
         text = " ".join(str(error).split())
@@ -162,7 +162,9 @@ class LabRunner:
         self._links.links = of_mininet(self._net.links)
 
     def _start_agents(self) -> None:
-        offload = self.spec.ovs_datapath == "kernel"  # the other takes no tunnel's super-frames
+        offload = (
+            self.spec.ovs_datapath == "kernel"
+        )  # the userspace one does not support super-frames of tunnels
         for name, hypervisor in self.topo.hypervisors.items():
             config = hypervisor.agent_config(str(self.directory.agent_socket(name)), offload)
             namespace = f"/proc/{self._net[name].pid}/ns/net"

@@ -1,7 +1,7 @@
 """The programs of this project as processes: which Python runs them, and where their output goes.
 
 A lab's processes run detached from the terminal, each with a log. They start in /, so that no file
-in the user's directory can stand in for a module of ours.
+in the user's directory can replace a module of ours.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _guarded(body: Callable[[], int]) -> None:
             signal.signal(number, signal.SIG_DFL)
     try:
         status = body()
-    except BaseException:  # a fork must never go on with its parent's code
+    except BaseException:  # a fork must never continue with its parent's code
         traceback.print_exc()
     finally:
         os._exit(status)

@@ -183,7 +183,7 @@ def _open_clis(item: pytest.Item) -> None:
         capture.suspend(in_=True)
     try:
         for lab in running():
-            print(f"\n{item.nodeid} failed; the CLI of lab {lab.name} (`exit` goes on):")
+            print(f"\n{item.nodeid} failed; the CLI of lab {lab.name} (`exit` continues):")
             subprocess.run([*VXLAB, "cli", lab.name])
     finally:
         if capture is not None:

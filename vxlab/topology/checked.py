@@ -1,4 +1,4 @@
-"""A Mininet Topo that knows who was named where, and rejects names and links that conflict.
+"""A Mininet Topo that records where each node was named, and rejects conflicting names and links.
 
 Mininet itself lets a second node of one name replace the first, and lets switches form a loop.
 """

@@ -1,4 +1,4 @@
-"""The command and the pytest plugin, as somebody with a VTEP of their own uses them."""
+"""The command and the pytest plugin, used with a VTEP of another project."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_the_system_directories_need_not_be_in_the_path(tmp_path: Path) -> None:
 
 
 def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """pytest as others run it, in a folder of theirs."""
+    """Run pytest as another project does, in its own folder."""
     known = {point.value for point in entry_points(group="pytest11")}
     plugin = "vxlab.conformance.plugin"
     load = [] if plugin in known else ["-p", plugin]

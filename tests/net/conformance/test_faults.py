@@ -55,7 +55,7 @@ CAUGHT_ON = {
     # -- receiving
     "drops_reserved_bits": {"N21", "N23", "N36.header"},
     "sixteen_bit_vni": {"N1", "M20"},
-    "takes_the_tag_off": {"N38", "N40"},
+    "strips_the_inner_tag": {"N38", "N40"},
     "delivers_twice": {"N7", "N36"},
     "wrong_cell": {"E7"},
     "keeps_the_inner_checksum": {"E7", "E8", "E12", "E16.ipv6"},

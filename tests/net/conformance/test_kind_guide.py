@@ -1,4 +1,4 @@
-"""docs/guides/vtep-kinds.md is true: these tests do what it says, with its own code."""
+"""These tests follow docs/guides/vtep-kinds.md, with the code in the guide."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONLY = [argument for row in ROWS for argument in ("--only", row)]
 def vxlab_in(
     directory: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `vxlab` in a directory, whose modules it prefers."""
+    """Run `vxlab` in a directory, whose modules come first in the search path."""
     return subprocess.run(
         [sys.executable, "-m", "vxlab", *arguments],
         capture_output=True, text=True, timeout=120, cwd=directory,
@@ -44,7 +44,7 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def assert_hub(done: subprocess.CompletedProcess[str]) -> None:
-    """The suite finds what the guide promises of its example."""
+    """The suite's verdicts on the example are those that the guide states."""
     rows = verdicts(done)
     conforming = ("N1", "N19", "N20", "N22", "N24")
     assert {row: rows[row]["verdict"] for row in conforming} == dict.fromkeys(

@@ -1,4 +1,4 @@
-"""The project's own VTEP: no deviation, in time, and tshark parses its packets as we do."""
+"""The project's own VTEP: no deviation within a minute, and packets as tshark reads them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_all_but_the_tagged_underlay_can_be_observed(run: Run) -> None:
     assert hidden <= {"N37.vlan"}
 
 
-def test_the_suite_is_done_within_a_minute(run: Run) -> None:
+def test_the_suite_finishes_within_a_minute(run: Run) -> None:
     assert run.report.seconds < WITHIN_S
 
 

@@ -1,4 +1,4 @@
-"""One real switch with three hosts: what the tests of this folder share.
+"""One real switch with three hosts: shared by the tests of this folder.
 
 h1 .11 --- s1 --- h2 .12      192.0.2.0/24 or 2001:db8::/64
             |

@@ -1,4 +1,4 @@
-"""What MLD of real Linux kernels adds to IGMP: neighbour discovery, MLDv1, a bridge as querier."""
+"""MLD of real Linux kernels: neighbour discovery, MLDv1, a bridge as querier."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_duplicate_addresses_are_detected_over_the_switch(one_switch: OneSwitch)
 
 
 def test_the_querier_keeps_members_beyond_the_ageing_time(one_switch: OneSwitch) -> None:
-    """Two hosts that stop sending expire one after the other; the one that answers stays."""
+    """Two hosts that stop sending expire one after the other; one that answers stays a member."""
     sandbox, group, (h1, h2, h3) = one_switch.sandbox, one_switch.group, one_switch.hosts
     for host in (h2, h3):
         host.join(group)

@@ -1,4 +1,4 @@
-"""Every command block of README and docs works as it stands there.
+"""Every command block of README and docs works as written.
 
 The blocks of a page are executed in order, in an empty directory. `sh` blocks must succeed. In
 `console` blocks each line after `$ ` is a command, and the lines below must appear in its output in
@@ -64,7 +64,7 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 
 def normal(text: str) -> str:
-    """A line without what differs from run to run."""
+    """The line with parts that differ between runs removed."""
     fractions = re.sub(r"(?<![\d.:])\d+\.\d+(?![\d.])", "#", text)
     return re.sub(r"\s+", " ", fractions).strip()
 
@@ -90,7 +90,7 @@ def test_the_commands_of_a_page_work(page: Path, place: Path) -> None:
             where = f"{block.page}:{block.line}: {command}\n{done.stdout}"
             assert done.returncode == 0, f"exit status {done.returncode} of {where}"
             lacking = missing_line(expected, done.stdout)
-            assert lacking is None, f"the output lacks {lacking!r}: {where}"
+            assert lacking is None, f"missing in the output: {lacking!r}: {where}"
 
 
 def test_a_line_that_is_not_printed_is_noticed() -> None:

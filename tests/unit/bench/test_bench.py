@@ -1,4 +1,4 @@
-"""The bench's own reckoning: medians, ratios, the search, the goals, the page."""
+"""The bench's calculations: medians, ratios, the search, the goals, the page."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_a_percentile_is_a_value_that_was_measured(percent: float, expected: int
     assert percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], percent) == expected
 
 
-def test_no_values_have_no_percentile() -> None:
+def test_a_percentile_of_no_values_is_an_error() -> None:
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
 
 
-def test_a_ratio_to_nothing_is_none() -> None:
+def test_a_ratio_is_none_if_a_value_is_missing_or_the_peer_is_zero() -> None:
     assert ratio(3.0, 2.0) == 1.5
     assert ratio(None, 2.0) is ratio(3.0, None) is ratio(3.0, 0.0) is None
 
@@ -44,7 +44,7 @@ def test_the_search_ends_just_below_the_rate_at_which_packets_are_lost(
     assert len(tried) == 24
 
 
-def test_where_all_is_lost_the_search_ends_with_nothing() -> None:
+def test_the_search_returns_zero_if_every_rate_loses_packets() -> None:
     assert highest_without_loss(lambda rate: False, 1000.0, trials=8) == 0
 
 
@@ -74,20 +74,20 @@ def figures() -> dict[str, Any]:
     }}  # fmt: skip
 
 
-def met(told: str) -> bool | None:
-    (goal,) = [goal for goal in GOALS if goal.told == told]
+def met(label: str) -> bool | None:
+    (goal,) = [goal for goal in GOALS if goal.label == label]
     return goal.met(figures())
 
 
 def test_goals_are_met_missed_or_not_measured() -> None:
-    assert met("eBPF by kernel vxlan: small packets") is True  # 1.6
-    assert met("eBPF by kernel vxlan: round trip") is False  # 0.65
-    assert met("eBPF by no encapsulation: small packets") is False  # 0.8
-    assert met("100 hypervisors ready, by bare Mininet") is True  # 1.4
+    assert met("eBPF / kernel vxlan: small packets") is True  # 1.6
+    assert met("eBPF / kernel vxlan: round trip") is False  # 0.65
+    assert met("eBPF / no encapsulation: small packets") is False  # 0.8
+    assert met("100 hypervisors: start time / bare Mininet") is True  # 1.4
     assert met("Python: round trip, ms") is None
 
 
-def test_a_bound_itself_meets_the_goal() -> None:
+def test_a_value_equal_to_the_bound_meets_the_goal() -> None:
     assert Goal("", lambda found: 1.5, 1.5, least=True).met({}) is True
     assert Goal("", lambda found: 1.5, 1.5, least=False).met({}) is True
 
@@ -95,5 +95,5 @@ def test_a_bound_itself_meets_the_goal() -> None:
 def test_the_page_shows_figures_with_their_ratios_and_every_goal() -> None:
     page = report.page(figures())
     assert "80,000 (1.60, 0.80)" in page
-    assert all(goal.told in page for goal in GOALS)
+    assert all(goal.label in page for goal in GOALS)
     assert page.count("not measured") >= 5

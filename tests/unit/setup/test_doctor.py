@@ -9,7 +9,7 @@ from vxlab.setup.probes import Probes
 
 
 class Machine(Probes):
-    """A machine that has everything, but for what a test takes away."""
+    """A machine that has everything except what a test removes."""
 
     def __init__(self, root: bool = False, module: bool = False, tun: bool = True) -> None:
         self.is_root, self.tun = root, tun
@@ -53,11 +53,11 @@ def verdict(machine: Machine, name: str) -> Check:
     return check
 
 
-def test_a_complete_machine_lacks_nothing_that_is_needed() -> None:
+def test_on_a_complete_machine_every_check_passes() -> None:
     assert [check for check in checks(Machine()) if check.needed and not check.ok] == []
 
 
-def test_every_lack_has_a_cure_of_one_line_and_what_is_there_has_none() -> None:
+def test_each_failed_check_has_a_fix_of_one_line_and_others_have_none() -> None:
     bare = Machine(tun=False)
     bare.without_tools = {"mnexec", "ovs-vswitchd", "ovsdb-server"}
     bare.failing = {"ovs-vsctl", "mininet.net", "ryu", "unshare", "modprobe"}
@@ -66,7 +66,7 @@ def test_every_lack_has_a_cure_of_one_line_and_what_is_there_has_none() -> None:
         assert "\n" not in check.fix
 
 
-def test_missing_tools_are_cured_by_the_packages_that_have_them() -> None:
+def test_the_fix_for_missing_tools_installs_their_packages() -> None:
     machine = Machine()
     machine.without_tools = {"ovs-vswitchd", "ovsdb-server", "tshark"}
     check = verdict(machine, "tools")
@@ -94,7 +94,7 @@ def test_a_library_that_cannot_be_imported_is_set_up_again(word: str) -> None:
         ("user/max_user_namespaces", "0", "user.max_user_namespaces=15000"),
     ],
 )
-def test_what_forbids_user_namespaces_is_named_with_its_cure(
+def test_the_setting_that_forbids_user_namespaces_is_named_with_its_fix(
     setting: str, value: str, fix: str
 ) -> None:
     machine = Machine()
@@ -139,7 +139,7 @@ def test_root_counts_on_a_module_that_can_be_loaded() -> None:
     assert verdict(without, "/dev/net/tun").fix == "sudo chmod 0666 /dev/net/tun"
 
 
-def test_little_memory_is_a_lack() -> None:
+def test_too_little_memory_is_reported() -> None:
     machine = Machine()
     machine.files["/proc/meminfo"] = "MemAvailable:     131072 kB"
     check = verdict(machine, "memory")

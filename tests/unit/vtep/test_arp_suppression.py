@@ -66,7 +66,7 @@ def test_a_vtep_answers_for_a_remote_vm_only_if_configured() -> None:
         before = len(fabric.wire)
         fabric.exchange(1, arp_request())
         assert (len(fabric.wire) == before) is suppress
-        assert any(told.startswith(ANSWERED) for told in fabric.decisions(1)) is suppress
+        assert any(decision.startswith(ANSWERED) for decision in fabric.decisions(1)) is suppress
 
 
 @given(st.binary(max_size=100))

@@ -105,14 +105,14 @@ def test_a_drop_is_counted_under_its_reason_and_no_other_counter_changes(
     reason: DropReason, vni: int | None, act: Callable[[Fabric], Any]
 ) -> None:
     fabric = prepared()
-    before, told, wire, handed = (
+    before, decided, wire, handed = (
         all_counters(fabric), len(fabric.decisions(1)), len(fabric.wire), len(fabric.handed),
     )  # fmt: skip
     act(fabric)
     after = all_counters(fabric)
     moved = {path: after[path] - before[path] for path in after if after[path] != before[path]}
     assert moved == {f"{vni}/drops/{reason.label}": 1}
-    assert fabric.decisions(1)[told:][-1] == f"dropped {reason.label}"
+    assert fabric.decisions(1)[decided:][-1] == f"dropped {reason.label}"
     assert len(fabric.fates(1)) == 3, "two frames of the preparation, and this"
     assert (len(fabric.wire), len(fabric.handed)) == (wire, handed)
 

@@ -34,11 +34,11 @@ class Watched:
         self.reporter.subscribe(self.events.append)
 
     def from_port(self, frame: bytes, results: Results | None = None) -> None:
-        """A frame from the port, and what becomes of its effects."""
+        """Process a frame from the port, and settle its effects."""
         self.settle(self.core.frame_from_port(TRUNK, 1, frame, 0.0), results or {})
 
     def from_underlay(self, frame: bytes, results: Results | None = None) -> None:
-        """A packet of the underlay, and what becomes of its effects."""
+        """Process a packet of the underlay, and settle its effects."""
         datagram = bytes([FLAG_VNI_VALID, 0, 0, 0, 0, 0, 10, 0]) + frame
         self.settle(
             self.core.datagram_from_underlay(REMOTE, 50000, True, datagram, 0.0), results or {}
@@ -133,7 +133,7 @@ def test_a_head_end_flood_that_was_sent_whole_is_one_event() -> None:
 
 
 def test_a_flood_of_a_segment_without_other_remotes_is_reported() -> None:
-    """The list of remotes may hold the VTEP's own address only: there is nobody to send to."""
+    """The list of remotes may hold the VTEP's own address only: there is no destination."""
     vtep = Watched("192.0.2.11")
     vtep.from_port(plain(A, B))
     assert vtep.fates() == [("flooded", "unknown_unicast", ())]

@@ -107,8 +107,8 @@ def test_events_are_printed_on_arrival(agent: Agent, capsys: pytest.CaptureFixtu
     agent.answers = [{"ok": True, "result": {}}, {"decision": "learned"}, {"decision": "aged"}]
     assert run(agent, "events --initial") == 0
     assert agent.asked == [{"do": "events", "initial": True}]
-    told = [json.loads(line)["decision"] for line in capsys.readouterr().out.splitlines()]
-    assert told == ["learned", "aged"]
+    decisions = [json.loads(line)["decision"] for line in capsys.readouterr().out.splitlines()]
+    assert decisions == ["learned", "aged"]
 
 
 def test_a_missing_agent_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,11 +244,11 @@ def _claim_same_again(frames: list[bytes]) -> bool:
     return together is not None
 
 
-# -- messages a VTEP makes or reads itself
+# -- messages that a VTEP builds or parses itself
 
 
-class _Segment:
-    """The neighbours of one segment, with ever new senders."""
+class _NeighbourMessages:
+    """Neighbour messages in one segment, many of them from new senders."""
 
     def __init__(self) -> None:
         self.neighbours = arp_suppression.NeighbourTable(LIMIT)
@@ -320,7 +320,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "finish": lambda: finish_cuts_and_loses_nothing,
     "unfinished": lambda: unfinished_is_described_truly,
     "merge": lambda: merged_frames_are_segmented_into_the_same_frames,
-    "neighbours": _Segment,
+    "neighbours": _NeighbourMessages,
     "too_big": lambda: too_big_answers_the_sender,
     "outer": lambda: outer_is_read_or_named,
     "datagrams": lambda: datagrams_lose_nothing,

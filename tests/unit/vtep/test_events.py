@@ -146,9 +146,9 @@ def test_the_current_state_as_events() -> None:
     fabric = Fabric(2).carry().carry(20, "239.1.1.20", 2)
     fabric.exchange(1, frames.arp_request())
     fabric.exchange(2, frames.arp_reply())
-    told = [(e.decision, e.why, e.vni, e.group, e.mac, e.remote)
+    fields = [(e.decision, e.why, e.vni, e.group, e.mac, e.remote)
             for e in fabric.cores[1].segments.current_state(fabric.now)]  # fmt: skip
-    assert told == [
+    assert fields == [
         ("joined", "vni_added", 10, "239.1.1.10", None, None),
         ("joined", "vni_added", 20, "239.1.1.20", None, None),
         ("learned", "local", 10, None, mac(A), None),

@@ -178,7 +178,7 @@ def test_a_full_disk_is_one_line_and_status_1(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["list --json", "--help", "up --help"])
-def test_a_reader_that_leaves_is_no_error(words: str) -> None:
+def test_a_closed_pipe_is_not_an_error(words: str) -> None:
     done = spawn(f"$VXLAB {words} | sleep 0")
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -47,7 +47,7 @@ step "eBPF data path" vteps_run_on_ebpf
 step ping vxlab exec --lab vmcheck A -- ping -c 3 10.0.0.2
 step "lab down" vxlab down vmcheck
 step "fast path" make net ARGS="tests/net/test_fast_path.py $no_skips"
-step "same outcome on both data paths" make net ARGS="tests/net/test_datapaths.py -k random $no_skips"
+step "same outcome on both data paths" make net ARGS="tests/net/test_data_paths.py -k random $no_skips"
 step labs make net ARGS="tests/net/test_three_vteps.py tests/net/test_two_tenants.py \
     tests/net/test_interop.py tests/net/test_side_by_side.py tests/net/test_demo.py $no_skips"
 

@@ -44,7 +44,7 @@ def _known(bed: TestBed, mac: str, segment: int = 1) -> tuple[bool, Observation]
 
 @dataclass(frozen=True)
 class _Timeline:
-    """What became of entries that were treated differently."""
+    """The lifetimes of entries that were treated differently."""
 
     early_known: bool
     early: Observation

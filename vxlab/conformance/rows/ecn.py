@@ -16,7 +16,7 @@ _NOT_ECT, _ECT1, _ECT0, _CE = 0, 1, 2, 3
 _DROP = None
 _INNER_DSCP, _OUTER_DSCP = 0x28, 0xB8
 
-_FIGURE_4: dict[int, dict[int, int | None]] = {  # inner -> outer -> what goes on
+_FIGURE_4: dict[int, dict[int, int | None]] = {  # inner -> outer -> what is delivered
     _NOT_ECT: {_NOT_ECT: _NOT_ECT, _ECT0: _NOT_ECT, _ECT1: _NOT_ECT, _CE: _DROP},
     _ECT0: {_NOT_ECT: _ECT0, _ECT0: _ECT0, _ECT1: _ECT1, _CE: _CE},
     _ECT1: {_NOT_ECT: _ECT1, _ECT0: _ECT1, _ECT1: _ECT1, _CE: _CE},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vxlab.conformance import frames
 from vxlab.conformance.catalogue import row
 from vxlab.conformance.frames import BROADCAST, frame, tagged
-from vxlab.conformance.membership_reports import GroupReport, reports
+from vxlab.conformance.membership_reports import GroupChange, reports
 from vxlab.conformance.observation import Observation
 from vxlab.conformance.setups import BLUE, GREEN, LIFE, SegmentSetup
 from vxlab.conformance.testbed import TestBed
@@ -65,7 +65,7 @@ def mapping_is_configured(bed: TestBed) -> Finding | None:
     return conforms(f"a packet of VNI {one.vni} to the group of VNI {other.vni}: {outcome}")
 
 
-def report_for(group: str, joins: bool, packets: list[bytes]) -> GroupReport | None:
+def report_for(group: str, joins: bool, packets: list[bytes]) -> GroupChange | None:
     """The first report that joins or leaves a group."""
     found = (each for each in reports(packets) if (each.group, each.joins) == (group, joins))
     return next(found, None)
@@ -96,7 +96,7 @@ def membership_follows_the_vnis(bed: TestBed) -> Finding | None:
     return conforms(text)
 
 
-def await_start(bed: TestBed) -> list[GroupReport]:
+def await_start(bed: TestBed) -> list[GroupChange]:
     """All reports since the start; waits until each configured group is joined."""
     groups = {segment.group for segment in bed.segments}
 

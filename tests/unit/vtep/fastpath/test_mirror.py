@@ -145,14 +145,14 @@ def carrying(trusted: frozenset[str] = frozenset()) -> tuple[Core, Kernel]:
     return core, kernel
 
 
-def hear(core: Core, station: bytes, remote: str, now: float) -> None:
+def receive(core: Core, station: bytes, remote: str, now: float) -> None:
     datagram = b"\x08\0\0\0\0\0\x0a\0" + BROADCAST + station + bytes(48)
     core.datagram_from_underlay(remote, VXLAN_PORT, True, datagram, now)
 
 
 def test_a_row_that_the_program_renewed_does_not_age() -> None:
     core, kernel = carrying()
-    hear(core, MACS[0], REMOTES[0], 100.0)
+    receive(core, MACS[0], REMOTES[0], 100.0)
     key = layout.key(MACS[0], kernel.segment(10) or 0)
     packed = kernel.maps.table.get(key)
     assert packed is not None
@@ -202,12 +202,12 @@ def test_remotes_that_do_not_fit_the_map_are_left_to_the_core_and_numbers_are_re
     core, kernel = carrying()
     stations = [number.to_bytes(6, "big") for number in range(0x0200, 0x020A)]
     for number, station in enumerate(stations):
-        hear(core, station, f"192.0.2.{20 + number}", 1.0)
+        receive(core, station, f"192.0.2.{20 + number}", 1.0)
     known = [station for station in stations if kernel.row(10, station)]
     assert len(known) == 7  # number 0 means local
     core.flush(None, None, 2.0)
     for number, station in enumerate(stations[:7]):
-        hear(core, station, f"192.0.2.{40 + number}", 3.0)
+        receive(core, station, f"192.0.2.{40 + number}", 3.0)
     assert all(kernel.row(10, station) for station in stations[:7])
 
 
