@@ -7,7 +7,7 @@
      hv1 192.0.2.11      hv2 192.0.2.12      hv3 192.0.2.13
       +--------- s1 ------+-------------------+             underlay (Ryu)
 
-The other VNIs have no VM; the VTEPs join their groups all the same.
+The other VNIs have no VM; the VTEPs join their groups nevertheless.
 """
 
 import sys

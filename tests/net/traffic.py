@@ -57,7 +57,7 @@ class Traffic:
         return Batch(port=[], underlay=packets)
 
     def _split(self, from_vms: bool) -> tuple[list[str], list[str]]:
-        """Sources and destinations; usually at home, but now and then one moves."""
+        """Sources, of which one now and then moves away from home, and destinations."""
         sources = [each for each, home in self._homes.items() if (home is None) == from_vms]
         destinations = [each for each in self._homes if each not in sources]
         self.random.shuffle(sources)

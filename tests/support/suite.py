@@ -1,4 +1,4 @@
-"""A run of the suite with the project's own VTEP, once for all tests that use it."""
+"""Run the conformance suite on the project's own VTEP, for tests that share the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and docs say is so: their examples work, their commands, words and links exist."""
+"""README and docs match the code: examples work, and commands, options and links exist."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_make_targets_that_are_named_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_targets_of_links_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if not target.startswith(("https://", "#")):
             assert (page.parent / target.partition("#")[0]).exists(), target
@@ -136,7 +136,7 @@ def test_exactly_the_drop_reasons_are_documented() -> None:
     assert documented == {reason.label for reason in DropReason}
 
 
-def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() -> None:
+def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_checks_hold() -> None:
     page = (CHECKOUT / "docs" / "results" / "interop.md").read_text()
     pairs = set(itertools.product(KINDS, repeat=2))
     for title in ("Over IPv4", "Over IPv6"):
@@ -146,7 +146,7 @@ def test_the_matrix_has_every_ordered_pair_over_both_families_and_all_is_well() 
         assert {cells for *_, cells in judged} == {" | ".join(["yes"] * len(CHECKS))}
 
 
-def test_the_page_of_conformance_has_every_row_and_ours_deviates_nowhere() -> None:
+def test_the_page_of_conformance_has_every_row_and_no_deviation_of_our_vtep() -> None:
     page = (CHECKOUT / "docs" / "results" / "conformance.md").read_text()
     cells = r"^\| (\S+) \| [^|]+ \| ([^|]+) \| ([^|]+) \| ([^|]+) \|"
     head, rule, *found = re.findall(cells, section(page, "Rows"), re.MULTILINE)
@@ -178,6 +178,6 @@ def test_the_drawing_is_valid_and_has_a_text_for_screen_readers() -> None:
         assert place in words, f"{row['name']} is not in the drawing"
 
 
-def test_the_number_of_hypervisors_that_learn_their_neighbours_is_the_codes() -> None:
+def test_the_documented_limit_of_learned_neighbours_is_the_codes() -> None:
     limits = (CHECKOUT / "docs" / "reference" / "limits.md").read_text()
     assert f"Beyond {LEARNED_NEIGHBOURS} hypervisors" in limits

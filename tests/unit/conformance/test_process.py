@@ -14,7 +14,7 @@ from vxlab.conformance.process import DidNotStart, VtepProcess
 def test_it_runs_in_the_environment_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An installed vxlab must not put directories of its own before the user's."""
+    """An installed vxlab must not put its directories before the user's."""
     monkeypatch.setenv("PYTHONPATH", "/of/the/user")
     process = VtepProcess(["sh", "-c", "echo path=$PYTHONPATH"], tmp_path / "vtep.toml")
 

@@ -1,4 +1,4 @@
-"""What the tests of `Snooping` share: ports, messages, and a loop that serves the deadlines."""
+"""Helpers for the tests of `Snooping`: ports, messages, and a loop that serves the deadlines."""
 
 from __future__ import annotations
 

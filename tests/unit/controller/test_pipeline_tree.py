@@ -121,7 +121,7 @@ STEPS = st.lists(
 
 
 def play(fabric: Fabric, verb: str, port: PortRef) -> None:
-    """Do what does not concern memberships."""
+    """Perform the steps that do not concern memberships."""
     if verb == "talk":
         fabric.send(port, ethernet(BROADCAST, mac(port[0] * 16 + port[1])))
     elif verb == "wait":

@@ -173,7 +173,7 @@ def test_leaves_are_ignored_while_an_igmpv1_host_is_known() -> None:
 def test_a_report_from_the_unspecified_address_gives_a_member_without_reporter(
     family: Family,
 ) -> None:
-    """The host's next report has its own address. Were both recorded, its leave would not be the
+    """The host's next report has its own address. If both were recorded, its leave would not be the
     last one.
     """
     snooping, group = snooping_of(family), family.group

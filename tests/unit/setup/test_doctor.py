@@ -1,4 +1,4 @@
-"""The doctor's verdicts, on machines that exist only here."""
+"""The doctor's verdicts on simulated machines."""
 
 from __future__ import annotations
 

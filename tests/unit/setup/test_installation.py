@@ -88,7 +88,7 @@ def without_mininet(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
 
 
-def test_without_mininet_the_doctor_runs_and_all_else_is_one_line() -> None:
+def test_without_mininet_the_doctor_runs_and_other_commands_are_an_error_of_one_line() -> None:
     done = without_mininet("doctor")
     assert "Mininet" in done.stdout
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""The project's own lint: what it finds and what it lets pass."""
+"""The project's own lint: what it reports and what it permits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def function(lines: int) -> str:
     return "def long():\n" + "    pass\n" * (lines - 1)
 
 
-def test_a_function_may_be_as_long_as_allowed_and_no_longer() -> None:
+def test_the_limit_for_the_length_of_functions() -> None:
     short = "def short():\n    pass\n" * 20
     path = Path("some.py")
     assert list(complaints({path: short + function(FUNCTION_MAX)})) == []
@@ -23,7 +23,7 @@ def test_a_function_may_be_as_long_as_allowed_and_no_longer() -> None:
     assert complaint.startswith("some.py:41 long: 61 lines")
 
 
-def test_a_file_may_be_as_long_as_allowed_and_no_longer() -> None:
+def test_the_limit_for_the_length_of_files() -> None:
     path = Path("some.py")
     assert list(complaints({path: "x = 1\n" * FILE_MAX})) == []
     assert list(complaints({path: "x = 1\n" * (FILE_MAX + 1)})) != []

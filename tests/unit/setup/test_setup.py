@@ -40,7 +40,7 @@ class Tree:
         file.chmod(0o755)
 
     def shell(self, commands: str) -> subprocess.CompletedProcess[str]:
-        """Commands with the functions of setup.sh at hand, on this tree."""
+        """Run commands on this tree, with the functions of setup.sh defined."""
         places = f"venv={self.path}/.venv log={self.path}/log fast_path={self.fast_path}"
         objects = 'objects=("$fast_path"/vxlan{4,6}.bpf.o)'
         return subprocess.run(

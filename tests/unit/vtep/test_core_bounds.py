@@ -1,4 +1,4 @@
-"""What must be bounded, whatever machine and remotes do."""
+"""Limits that hold regardless of the machine and of what remotes send."""
 
 from __future__ import annotations
 

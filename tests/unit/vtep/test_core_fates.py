@@ -166,7 +166,7 @@ def test_a_frame_that_is_too_big_is_dropped_once_even_if_the_icmp_message_is_los
     assert vtep.counters.drops[DropReason.PORT_DOWN] == 1
 
 
-# -- the edges of time
+# -- changes while an effect is pending
 
 
 def test_a_failure_after_the_vni_was_removed_is_still_counted() -> None:

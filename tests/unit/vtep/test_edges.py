@@ -1,6 +1,6 @@
 """A million damaged frames and packets for every parser outside the core.
 
-`test_million.py` does the same for the core. No bytes raise an exception, and each result is
+`test_million.py` does the same for the core. No input raises an exception, and each result is
 checked without using the code under test. A check returns whether the bytes were accepted, so that
 a parser that refuses everything fails.
 """
@@ -75,7 +75,7 @@ def some_frame(chance: random.Random) -> bytes:
     return mutated(chance, chance.choice(FRAMES))
 
 
-# -- a look into a frame
+# -- parsing a frame
 
 
 def ethernet_copes(chance: random.Random) -> bool:

@@ -45,7 +45,7 @@ class FakeSockets:
 
 
 class Bed:
-    """An executor between a real core and sockets that are not there."""
+    """An executor between a real core and fake sockets."""
 
     def __init__(self, gso: bool) -> None:
         self.core = Core(Options(local="192.0.2.11"))

@@ -25,7 +25,7 @@ _IP_RECVTTL = 12
 
 
 class Loopback:
-    """An underlay without a raw socket: it records what would have been sent by it."""
+    """An underlay without a raw socket: it records what would have been sent."""
 
     def __init__(self) -> None:
         self.alone: list[bytes] = []

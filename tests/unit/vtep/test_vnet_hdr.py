@@ -208,7 +208,7 @@ def test_a_udp_super_frame_is_segmented(make: Make, length: int, size: int) -> N
     assert [piece[UDP].len for piece in pieces] == [8 + len(part) for part in parts]
 
 
-# -- what is broken
+# -- invalid input
 
 
 GOOD = frames.tcp(flags="A", payload=b"x" * 3000)

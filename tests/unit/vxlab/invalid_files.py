@@ -19,11 +19,11 @@ topos = {"mine": Mine}
 
 
 def mine(*statements: str, head: str = HEAD) -> str:
-    """A topology file that is valid but for the statements at its end."""
+    """A topology file that is valid except for the statements at its end."""
     return head + "".join(f"        {line}\n" for line in statements) + TAIL
 
 
-# What is added to the valid file, in its line 10; the node in the error; more words of it.
+# The text added to the valid file in line 10; the node that the error names; further words of it.
 Row = tuple[str, str, str]
 INVALID: dict[str, Row] = {
     # -- names

@@ -61,6 +61,6 @@ def test_a_static_entry_is_replaced_or_gets_one_more_remote(text: str) -> None:
     assert agent_file.without_static(both, 10, MAC) == text
 
 
-def test_removing_what_is_not_there_changes_nothing(text: str) -> None:
+def test_removing_a_missing_entry_changes_nothing(text: str) -> None:
     assert agent_file.without_segment(text, 99) == text
     assert agent_file.without_static(text, 10, MAC) == text

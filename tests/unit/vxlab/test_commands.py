@@ -1,4 +1,4 @@
-"""The command line without a lab that runs: exit statuses, the choice of a lab, completion."""
+"""The command line while no lab runs: exit statuses, the choice of a lab, completion."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("demo", "-w", "/nonexistent/x"), 2, "/nonexistent/x: cannot be written: No such file"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_status(
+def test_a_usage_error_is_one_line_with_its_status(
     labs: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
     done = run(*arguments)
