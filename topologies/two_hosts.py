@@ -1,4 +1,4 @@
-"""Two hosts, two routers, a VXLAN with dynamic multicast: part 2 of 42's BADASS project.
+"""Two hosts, two routers, a VXLAN with dynamic multicast: part 2 of BADASS (school 42).
 
  host_1 30.1.1.1     host_2 30.1.1.2
  | VLAN 1            | VLAN 1
@@ -20,7 +20,7 @@ from vxlab import OverlayTopo, UnderlayController
 
 
 class TwoHosts(OverlayTopo):
-    """Two hosts, two routers, a VXLAN with dynamic multicast: part 2 of 42's BADASS project."""
+    """Two hosts, two routers, a VXLAN with dynamic multicast: part 2 of BADASS (school 42)."""
 
     def lay(self) -> None:
         """Host host_n behind VTEP router_n on switch s1."""

@@ -14,6 +14,16 @@ from scapy.packet import Packet
 from vtep.constants import VXLAN_PORT
 from vxlab.capture.packets import OUTBOUND, CapturedPacket
 
+_LLDP = 0x88CC  # EtherType
+_IGMP = 2  # IP protocol; Scapy decodes neither IGMP nor LLDP by default
+_IGMP_KINDS = {
+    b"\x11": "query",
+    b"\x12": "report",
+    b"\x16": "report",
+    b"\x17": "leave",
+    b"\x22": "report",
+}
+
 
 @dataclass(frozen=True)
 class Encapsulated:
@@ -64,7 +74,7 @@ def _ip_field(ip: IP | IPv6) -> tuple[str, str]:
 
 
 def encapsulated(captured: CapturedPacket) -> Encapsulated | None:
-    """The VXLAN packet in a captured; None if it is another packet."""
+    """A captured VXLAN packet; None if it is another packet."""
     outer = Ether(captured.data)
     if UDP not in outer or outer[UDP].dport != VXLAN_PORT or VXLAN not in outer:
         return None
@@ -87,6 +97,11 @@ def _payload_line(frame: Ether, payload: Packet) -> str:
         if arp.op == 1:
             return f"ARP who-has {arp.pdst} tell {arp.psrc}"
         return f"ARP {arp.psrc} is-at {arp.hwsrc}"
+    if frame.type == _LLDP:
+        return "LLDP"
+    if IP in frame and frame[IP].proto == _IGMP:
+        kind = _IGMP_KINDS.get(bytes(frame[IP].payload)[:1], "message")
+        return f"IGMP {kind} {frame[IP].src} -> {frame[IP].dst}"
     return str(payload.summary())
 
 

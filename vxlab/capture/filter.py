@@ -70,7 +70,8 @@ def compile_filter(expression: str, interface: str) -> bytes:
         arguments = (ctypes.byref(program), expression.encode(), 1, ctypes.c_uint(_ANY_NETMASK))
         if library.pcap_compile(handle, *arguments) != 0:
             message = library.pcap_geterr(handle).decode()
-            raise UsageError(f"--filter {expression!r}: {message}")
+            example = "write for example 'udp port 4789'"
+            raise UsageError(f"--filter {expression!r}: {message}; {example}")
     try:
         return ctypes.string_at(program.instructions or 0, program.length * 8)
     finally:

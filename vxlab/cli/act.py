@@ -21,7 +21,10 @@ from vxlab.lab.shells import prepared, user_shell
 @click.argument("node", shell_complete=complete.nodes)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def exec_(lab: str | None, node: str, command: tuple[str, ...]) -> None:
-    """Run a command in a node: exec NODE -- CMD..."""
+    """Run a command in a node: exec NODE -- CMD...
+
+    The exit status is that of the command.
+    """
     words = list(command[1:] if command[0] == "--" else command)
     if not words:
         raise UsageError("exec: a command must follow --")
@@ -80,8 +83,8 @@ def restart(lab: str | None, component: str) -> None:
 def move(lab: str | None, vm: str, hypervisor: str) -> None:
     """Move a VM to another hypervisor.
 
-    This is the end of a live migration: the VM's cable is plugged in at the new hypervisor, which
-    announces the VM by a gratuitous ARP.
+    Like the end of a live migration: the VM is connected to the new hypervisor, which announces it
+    by a gratuitous ARP.
     """
     found = find_alive(lab)
     rpc.ask(found.directory.socket, "move", vm=vm, hypervisor=hypervisor)

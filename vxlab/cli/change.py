@@ -82,7 +82,7 @@ vni = lab_group("vni", "Add or remove a VNI of a running VTEP.")
 @lab_option
 @click.argument("hypervisor", shell_complete=complete.hypervisors)
 @click.argument("vni", type=_VNI, shell_complete=complete.vnis)
-@click.option("--group", help="Multicast group that floods go to.")
+@click.option("--group", metavar="ADDRESS", help="Multicast group that floods go to.")
 @click.option(
     "--remote",
     "remotes",
@@ -200,7 +200,7 @@ def _with_hypervisor(lab: str | None, hypervisor: str) -> Lab:
 @lab_option
 @click.argument("hypervisor", required=False, shell_complete=complete.hypervisors)
 @click.option("--vni", type=_VNI, shell_complete=complete.vnis, help="Entries of this VNI.")
-@click.option("--mac", shell_complete=complete.macs, help="Entries of this MAC.")
+@click.option("--mac", metavar="MAC", shell_complete=complete.macs, help="Entries of this MAC.")
 @json_option
 def flush(
     lab: str | None, hypervisor: str | None, vni: int | None, mac: str | None, json_: bool

@@ -21,7 +21,7 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=complete.settings,
-    help="Set an option; `vxlab list` shows them.",
+    help="Set an option (see `vxlab list`); may be repeated.",
 )
 
 

@@ -82,7 +82,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
 
     Tab then completes commands, options, labs, nodes, topologies, keys and values of --set,
-    VNIs, MACs and the components that can be restarted. Load the script when the shell starts:
+    VNIs, MACs and the components that can be restarted. The commands at the end
+    of this help load the script whenever the shell starts.
     """
     cls: type[ShellComplete] | None = get_completion_class(shell)
     assert cls is not None

@@ -11,7 +11,7 @@ from vxlab.setup.doctor import Check, checks
 
 
 @click.command()
-@click.option("--json", "json_", is_flag=True, help="One JSON document on stdout.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
 def doctor(json_: bool) -> None:
     """Check this machine, and show how to fix what is missing."""
     found = checks()

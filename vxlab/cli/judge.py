@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--vtep", "kinds", multiple=True, metavar="KIND", help="A known kind of VTEP.")
+@click.option(
+    "--vtep",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="A kind of VTEP, such as linux; may be repeated.",
+)
 @click.option("--vtep-cmd", metavar="CMD", help="Your own VTEP, run as CMD --config FILE.toml.")
-@click.option("--no-multicast", is_flag=True, help="For --vtep-cmd: use lists of remotes.")
-@click.option("--no-trunk", is_flag=True, help="For --vtep-cmd: an untagged port per segment.")
-@click.option("--only", multiple=True, metavar="ROW", help="Only these rows, such as N14.")
+@click.option(
+    "--no-multicast", is_flag=True, help="With --vtep-cmd: flood by head-end replication."
+)
+@click.option("--no-trunk", is_flag=True, help="With --vtep-cmd: an untagged port per VNI.")
+@click.option("--only", multiple=True, metavar="ROW,...", help="Only these rows, such as N8,N14.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
 @click.option("--markdown", metavar="FILE", help="Write a page with the VTEPs side by side.")
 @click.option("-w", "--write", metavar="FILE", help="Write all packets to a pcapng file.")
@@ -45,7 +53,9 @@ def conformance(
     if vtep_cmd is not None:
         chosen.append(candidate.of_command(vtep_cmd, not no_multicast, not no_trunk))
     elif no_multicast or no_trunk:
-        raise UsageError("--no-multicast and --no-trunk need --vtep-cmd: kinds are known")
+        raise UsageError(
+            "--no-multicast and --no-trunk need --vtep-cmd: a kind declares both in its own file"
+        )
     if not chosen:
         chosen = list(candidate.kinds().values()) if markdown else [candidate.PYTHON]
     if write and len(chosen) > 1:

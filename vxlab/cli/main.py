@@ -56,7 +56,7 @@ def vxlab() -> None:
 
     Exit status: 0 done and true, 1 ran and the answer is no, 2 usage or configuration error.
 
-    Commands that need a lab use --lab LAB, else $VXLAB_LAB, else the only lab there is. Every
+    Commands that need a lab use --lab LAB, else $VXLAB_LAB, else the only lab. Every
     option has an environment variable, VXLAB_COMMAND_OPTION; the option overrides it.
     """
 
@@ -109,6 +109,10 @@ def _run() -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
+    except click.UsageError as error:
+        words = error.ctx.command_path.split() if error.ctx else ["vxlab"]
+        command = " ".join(words)  # `link NODE NODE` has an empty word
+        _fail(f"{error.format_message()} See `{command} --help`.", error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except UsageError as error:

@@ -43,7 +43,10 @@ def list_(topology: str | None, json_: bool) -> None:
 
 def _option_cells(topology: str, option: Option) -> list[Any]:
     key = option.name + "[.HYPERVISOR]" * option.per_hypervisor
-    return [topology, key, option.default, option.kind.allowed, option.help]
+    default = option.default
+    if isinstance(default, bool):
+        default = str(default).lower()  # as --set accepts it
+    return [topology, key, default, option.kind.allowed, option.help]
 
 
 def _first_line(topology: type) -> str:

@@ -76,8 +76,9 @@ def _order(id: str) -> tuple[int, int, str]:
 def rows_of(only: tuple[str, ...] = ()) -> list[Row]:
     """All rows in the order of their ids, or only those named; `N40` includes N40.carry.
 
-    UsageError if a named row does not exist.
+    One name may be a list with commas: `N8,N14`. UsageError if a named row does not exist.
     """
+    only = tuple(id.strip() for listed in only for id in listed.split(","))
     package = importlib.import_module("vxlab.conformance.rows")
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)

@@ -24,12 +24,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vtep-cmd", metavar="CMD", help="judge the VTEP started by this command")
     group.addoption("--vtep", metavar="KIND", help="judge a known kind of VTEP: python, ...")
     group.addoption(
-        "--vtep-no-multicast", action="store_true", help="for --vtep-cmd: lists of remotes"
+        "--vtep-no-multicast",
+        action="store_true",
+        help="with --vtep-cmd: flood by head-end replication",
     )
     group.addoption(
-        "--vtep-no-trunk", action="store_true", help="for --vtep-cmd: a port per segment"
+        "--vtep-no-trunk", action="store_true", help="with --vtep-cmd: an untagged port per VNI"
     )
-    group.addoption("--vtep-only", metavar="ROW", action="append", help="only these rows")
+    group.addoption(
+        "--vtep-only", metavar="ROW,...", action="append", help="only these rows, such as N8,N14"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

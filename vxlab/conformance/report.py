@@ -142,7 +142,9 @@ def _first_of_each(packets: Sequence[Packet]) -> list[Packet]:
 def _summary_line(report: ConformanceReport) -> str:
     counted = ", ".join(f"{times} {words}" for words, times in report.summary().items() if times)
     failures = ", ".join(each.row.id for each in report.failures)
-    verdict = f"deviates from binding rows: {failures}" if failures else "conforms"
+    verdict = (
+        f"deviates from binding rows: {failures}" if failures else "conforms to all binding rows"
+    )
     return f"{report.candidate.name}: {counted} in {report.seconds:.0f} s; {verdict}"
 
 

@@ -132,6 +132,10 @@ def _become(command: list[str]) -> NoReturn:
     ns.die_with_parent(signal.SIGKILL)
     try:
         os.execvp(command[0], command)
+    except FileNotFoundError:
+        reason = "command not found; nodes have the commands of this machine"
+        os.write(2, f"vxlab: {command[0]}: {reason}\n".encode())
+        os._exit(127)
     except OSError as error:
         os.write(2, f"vxlab: {command[0]}: {error.strerror}\n".encode())
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+        os._exit(126)

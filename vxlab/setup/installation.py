@@ -45,6 +45,11 @@ def install_modules(*names: str) -> str:
     return MAKE_SETUP if in_checkout() else pip_install(*names)
 
 
+def demo_as_root() -> str:
+    """The command that shows the demo as root, with the environment that runs now."""
+    return shlex.join(["sudo", sys.executable, "-m", "vxlab", "demo"])
+
+
 def install_fast_path() -> str:
     """The command that compiles the eBPF program here: it is compiled on installation."""
     if in_checkout():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vtep.constants import VXLAN_PORT
-from vxlab.setup.installation import install_fast_path
+from vxlab.setup.installation import demo_as_root, install_fast_path
 from vxlab.setup.probes import Check, Probes, found, lacking
 
 TUN = "/dev/net/tun"
@@ -33,7 +33,7 @@ def _namespaces(probes: Probes) -> Check:
             dotted = setting.replace("/", ".")
             fix = f"sudo sysctl -w {dotted}={allows}"
             return lacking(name, f"{dotted} is {forbids}; root needs no such setting", fix)
-    return lacking(name, "this kernel has none for ordinary users", "sudo make demo")
+    return lacking(name, "this kernel has none for ordinary users", demo_as_root())
 
 
 def _unshared(probes: Probes) -> list[str]:
@@ -98,7 +98,7 @@ def _fast_path(probes: Probes) -> Check:
         return found(name, "the kernel accepts the programs", needed=False)
     detail = f"{reason}; VTEPs forward in Python"
     missing = "not compiled" in reason or probes.root()
-    fix = install_fast_path() if missing else "sudo make demo"
+    fix = install_fast_path() if missing else demo_as_root()
     return lacking(name, detail, fix, needed=False, lines=tuple(log))
 
 

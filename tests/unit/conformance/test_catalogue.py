@@ -20,6 +20,12 @@ JOIN_V3 = (
 )
 
 
+def test_rows_are_named_one_by_one_or_as_a_list_with_commas() -> None:
+    assert [row.id for row in rows_of(("N21,N8", "N19"))] == ["N8", "N19", "N21", "N21.strict"]
+    with pytest.raises(UsageError, match="row N99 does not exist"):
+        rows_of(("N8,N99",))
+
+
 def test_every_statement_of_the_table_has_a_row() -> None:
     ids = {row.id for row in rows_of()}
     assert {f"N{number}" for number in range(1, 44)} <= ids

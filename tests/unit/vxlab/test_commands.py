@@ -82,6 +82,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("flush", "--mac", "x"), 2, "--mac 'x': must be "),
         (("list", "none_such"), 2, "topology none_such: unknown"),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
+        (("link", "A"), 2, "Missing argument 'NODE'. See `vxlab link --help`."),
+        (("fbd",), 2, "Did you mean 'fdb'? See `vxlab --help`."),
         (("link", "show", "--lab", "one"), 1, "lab one is dead"),
         (("demo", "-w", "/nonexistent/x"), 2, "/nonexistent/x: cannot be written: No such file"),
     ],
@@ -136,6 +138,11 @@ def test_a_file_of_a_topology_can_be_listed(tmp_path: Path) -> None:
     assert row["name"] == str(file)
     assert {"ageing", "vtep"} < {option["name"] for option in row["options"]}
     assert str(file) in run("list", str(file)).stdout
+
+
+def test_a_default_is_shown_as_set_accepts_it() -> None:
+    (strict,) = [line for line in run("list").stdout.splitlines() if "strict[" in line]
+    assert " false " in strict and "False" not in strict
 
 
 def test_versions_name_what_a_lab_runs_on() -> None:

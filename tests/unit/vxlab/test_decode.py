@@ -63,3 +63,11 @@ def test_a_line_shows_the_vlan_id_inside_a_tunnel() -> None:
 
 def test_a_line_shows_the_time_to_the_nanosecond() -> None:
     assert line_of(Ether() / IP()).split()[0].endswith(":40.123456789")
+
+
+def test_a_line_names_lldp_and_igmp() -> None:
+    ether = Ether(src="02:00:00:00:00:0a", dst="01:00:5e:00:00:16")
+    assert line_of(Ether(dst="01:80:c2:00:00:0e", type=0x88CC) / b"\x02\x07").endswith(" LLDP")
+    for first, kind in ((0x11, "query"), (0x22, "report"), (0x17, "leave"), (0x99, "message")):
+        packet = ether / IP(src="192.0.2.11", dst="224.0.0.22", proto=2) / bytes([first, 0, 0, 0])
+        assert line_of(packet).endswith(f"IGMP {kind} 192.0.2.11 -> 224.0.0.22")
