@@ -110,7 +110,7 @@ def _run() -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(" ".join(error.format_message().split()), error.exit_code)  # it may have line breaks
     except UsageError as error:
         _fail(error, 2)
     except LabError as error:

@@ -82,6 +82,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("flush", "--mac", "x"), 2, "--mac 'x': must be "),
         (("list", "none_such"), 2, "topology none_such: unknown"),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
+        (("completion",), 2, "Choose from: bash, zsh, fish"),
+        (("link", "A", "br1"), 2, "Missing argument 'up|down'. Choose from: up, down"),
         (("link", "show", "--lab", "one"), 1, "lab one is dead"),
         (("demo", "-w", "/nonexistent/x"), 2, "/nonexistent/x: cannot be written: No such file"),
     ],
