@@ -110,16 +110,16 @@ class Hypervisor:
         return slot
 
     def _take(self, slot: int, segment: OverlaySegment, plugged: Mapping[int, int]) -> None:
-        if plugged.get(slot, segment.vni) != segment.vni:
-            vlan = slot % LAST_VLAN + 1
-            raise UsageError(
-                f"hypervisor {self.name}: VLAN {vlan} has VMs of VNI {plugged[slot]}; "
-                f"VNI {segment.vni} must have another VLAN"
-            )
         if slot in self.slots:
             vlan = slot % LAST_VLAN + 1
             raise UsageError(
                 f"hypervisor {self.name}: VLAN {vlan} already carries VNI {self.slots[slot]}; "
+                f"VNI {segment.vni} must have another VLAN"
+            )
+        if plugged.get(slot, segment.vni) != segment.vni:
+            vlan = slot % LAST_VLAN + 1
+            raise UsageError(
+                f"hypervisor {self.name}: VLAN {vlan} has VMs of VNI {plugged[slot]}; "
                 f"VNI {segment.vni} must have another VLAN"
             )
         self.slots[slot] = segment.vni
