@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labs import CHECKOUT, VXLAB, RunningLab, vxlab
+from tests.support.labs import CHECKOUT, VXLAB, RunningLab, lab, vxlab
 from vxlab.capture.packets import Capture
 from vxlab.lab.captures import open_captures
 
@@ -177,3 +177,25 @@ def test_a_closed_pipe_ends_the_capture_without_an_error(
     sender.send(FRAME)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
+
+
+def test_a_link_that_goes_down_and_up_again_ends_no_capture(
+    three_vteps: RunningLab, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.pcapng"
+    process = start(three_vteps, "A", "-w", str(file))
+    for state in ("down", "up"):
+        assert vxlab("link", "--lab", three_vteps.name, "A", "br1", state).returncode == 0
+    (sender,) = open_captures(three_vteps.handle, [("A", "A-eth0")])
+    sender.send(FRAME)
+    sender.socket.close()
+    ended(process)
+    assert frames_in(file) == 1
+
+
+def test_a_capture_ends_with_its_lab() -> None:
+    with lab("two_hosts", "t-capture-end") as running:
+        process = start(running, "router_1", "-w", "/dev/null")
+        assert vxlab("down", running.name).returncode == 0
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (0, False), err

@@ -193,6 +193,26 @@ def test_a_vm_can_move_to_a_vtep_to_which_its_vni_was_added(three_vteps: Running
     vxlab_ok("move", "--lab", name, "B", "hv2")
 
 
+def test_a_vm_keeps_its_vlan_while_its_vni_is_removed(three_vteps: RunningLab) -> None:
+    """Another VNI must not get the VM's VLAN: the VM would silently be in that VNI."""
+    here = ("--lab", three_vteps.name)
+    vxlab_ok("vni", "del", *here, "hv1", "10")
+    try:
+        line = refused(three_vteps, "vni", "add", "hv1", "77", "--group", "239.1.1.77", "--vlan=1")
+        assert line.endswith("VLAN 1 has VMs of VNI 10; VNI 77 must have another VLAN")
+        done = vxlab_ok("vni", "add", *here, "hv1", "77", "--group", "239.1.1.77")
+        assert done == "VNI 77 is on hv1, VLAN 2\n"
+        assert refused(three_vteps, "vni", "add", "hv1", "10", "--vlan=5").endswith("not 5")
+    finally:
+        assert vxlab_ok("vni", "add", *here, "hv1", "10") == "VNI 10 is on hv1, VLAN 1\n"
+    three_vteps.ping("A", "B")
+    vxlab_ok("vni", "del", *here, "hv1", "77")
+
+
+def test_events_of_an_unknown_hypervisor_are_refused_in_one_line(three_vteps: RunningLab) -> None:
+    assert refused(three_vteps, "events", "hv9").startswith("vxlab: hv9: no such hypervisor")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [

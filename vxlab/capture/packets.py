@@ -6,6 +6,7 @@ bytes is put back. Packets queue in the socket, so none is missed between openin
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
@@ -61,6 +62,10 @@ class Capture:
         """Receive nothing more; what has arrived already can still be read."""
         attach(self.socket, NOTHING)
 
+    def is_gone(self) -> bool:
+        """Whether the interface no longer exists, so that no packet will arrive."""
+        return not self.socket.getsockname()[0]
+
     def dropped(self) -> int:
         """Packets the kernel dropped since the last call, because the socket's buffer was full."""
         statistics = self.socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size)
@@ -77,6 +82,10 @@ class Capture:
                 data, extras, _, address = self.socket.recvmsg(_LARGEST, 256)
             except BlockingIOError:
                 return
+            except OSError as error:  # reported once where the link goes down; it may come up again
+                if error.errno != errno.ENETDOWN:
+                    raise
+                continue
             yield self._captured(data, extras, address[2])
 
     def _captured(
@@ -108,8 +117,8 @@ def follow(
 ) -> Iterator[CapturedPacket]:
     """Packets of all captures as they arrive, in order of time within a batch.
 
-    Ends after timeout_s without a packet; or, when the descriptor `stop` becomes readable, after
-    all packets that arrived before.
+    Ends after timeout_s without a packet; when no interface exists any more; or, when the
+    descriptor `stop` becomes readable, after all packets that arrived before.
     """
     by_fd = {capture.socket.fileno(): capture for capture in captures}
     poller = select.poll()
@@ -125,6 +134,11 @@ def follow(
             return
         batch = [captured for fd, _ in ready for captured in by_fd[fd].read()]
         yield from sorted(batch, key=lambda captured: captured.time_ns)
+        for fd in [fd for fd, _ in ready if by_fd[fd].is_gone()]:
+            poller.unregister(fd)
+            del by_fd[fd]
+        if not by_fd:
+            return
 
 
 def drain(captures: list[Capture]) -> list[CapturedPacket]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,15 +11,33 @@ def main() -> None:
 
     Any other command then ends with one line and exit status 1.
     """
+    _open_closed_streams()
     try:
         # lazy: it imports Mininet, which may not be installed
         from vxlab.cli.main import main as run
+    except KeyboardInterrupt:  # the import takes a while, and Ctrl-C may come first
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mininet":
             raise
         _without_mininet()
     else:
         run()
+
+
+def _open_closed_streams() -> None:
+    """Put /dev/null where a standard stream is closed (`>&-`).
+
+    Python has None for such a stream, and the next file or socket would take its number.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            os.set_inheritable(number, True)
+            if opened != number:
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _without_mininet() -> None:

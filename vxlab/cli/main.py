@@ -112,9 +112,10 @@ def _run() -> int:
     except click.UsageError as error:
         words = error.ctx.command_path.split() if error.ctx else ["vxlab"]
         command = " ".join(words)  # `link NODE NODE` has an empty word
-        _fail(f"{error.format_message()} See `{command} --help`.", error.exit_code)
+        message = " ".join(error.format_message().split())  # it may have line breaks
+        _fail(f"{message} See `{command} --help`.", error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(" ".join(error.format_message().split()), error.exit_code)  # it may have line breaks
     except UsageError as error:
         _fail(error, 2)
     except LabError as error:

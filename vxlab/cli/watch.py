@@ -134,6 +134,7 @@ def events(lab: str | None, hypervisor: str | None, json_: bool, initial_state: 
     Ctrl-C ends it.
     """
     found = find_alive(lab)
+    found.hypervisors(hypervisor)  # a wrong name is an error before anything is printed
     show = json.dumps if json_ else event_line
     print("vxlab: listening, Ctrl-C ends", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):

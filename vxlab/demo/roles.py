@@ -11,6 +11,8 @@ from vxlab.topology.overlay import OverlayTopo
 
 Row = dict[str, Any]
 
+_SHORTEST_AGEING_S = 60  # longer than a demo on a slow machine
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -62,9 +64,11 @@ class Roles:
 def choose_roles(topo: OverlayTopo, topology: str) -> Roles:
     """The first VM with another one of its VNI on another hypervisor, and that VM.
 
-    UsageError if there is none in a VNI that floods to a multicast group. Asks only the
+    UsageError if there is none in a VNI that floods to a multicast group, or if an option would
+    make a step fail. Asks only the
     description of the lab, so nothing needs to run.
     """
+    _check_options(topo)
     rows = list(topo.rows())
     vms = [row for row in rows if row["kind"] == "vm"]
     pairs = [(one, other) for one in vms for other in vms if _may_meet(one, other)]
@@ -74,6 +78,21 @@ def choose_roles(topo: OverlayTopo, topology: str) -> Roles:
         if not _lists_remotes(topo, asker["vni"]):
             return _roles(topo, rows, asker, answerer)
     raise UsageError(_why_no_group(topo, pairs[0][0]["vni"]))
+
+
+def _check_options(topo: OverlayTopo) -> None:
+    """UsageError for an option with which steps fail although the VTEPs do what they must."""
+    if topo.settings["ipv6"]:
+        raise UsageError(
+            "demo: needs VMs that are silent, and IPv6 sends packets by itself; "
+            "leave out --set ipv6=true"
+        )
+    for hypervisor in topo.hypervisors.values():
+        if (ageing := hypervisor.options["ageing"]) < _SHORTEST_AGEING_S:
+            raise UsageError(
+                f"demo: --set ageing = {ageing} of {hypervisor.name}: must be at least "
+                f"{_SHORTEST_AGEING_S}, or entries expire before the demo has shown them"
+            )
 
 
 def _may_meet(one: Row, other: Row) -> bool:

@@ -118,7 +118,10 @@ class VtepChanges:
         self, plan: Hypervisor, segment: OverlaySegment, vlan: int | None
     ) -> dict[str, Any]:
         """Give the segment a VLAN in the plan; returns the first keys of its [[segment]]."""
-        trunk, taken = plan.attach(segment, vlan)
+        plugged = {
+            vm.slot: vm.segment.vni for vm in self._topo.vms.values() if vm.hypervisor == plan.name
+        }
+        trunk, taken = plan.attach(segment, vlan, plugged)
         if trunk >= len(plan.bridges):
             self._detach(plan, segment.vni)
             raise LabError(f"{plan.name}: all VLANs of its virtual switches are in use")

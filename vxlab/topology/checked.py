@@ -41,6 +41,11 @@ class CheckedTopo(Topo):
         self._check_free(kind, check_name(kind, name))
         self._named[str(name)] = Named(kind, calling_place())
 
+    def claim_derived(self, kind: str, name: str) -> None:
+        """Enter a node that a word adds by itself, under a name that files may not use."""
+        self._check_free(kind, name)
+        self._named[name] = Named(kind, calling_place())
+
     def claim_switch(self, name: str) -> None:
         """Let a switch take part in the underlay's tree."""
         self._switches.add(name)
@@ -74,14 +79,18 @@ class CheckedTopo(Topo):
 
     @placed
     def addNode(self, name: str, **opts: Any) -> str:  # the name is Mininet's
-        """Mininet's own, but a second node of one name is an error: it would replace the first."""
+        """Mininet's own, but the name must be valid and new: a second node replaces the first."""
         self._check_free("node", name)
+        if name not in self._named:  # a file called Mininet's addHost or addSwitch itself
+            check_name("switch" if opts.get("isSwitch") else "node", name)
         added: str = super().addNode(name, **opts)
         return added
 
     @placed
     def addLink(self, node1: str, node2: str, *args: Any, **opts: Any) -> Any:  # Mininet's name
         """Mininet's own, but a link that closes a loop in the underlay is an error."""
+        if node1 == node2 and node1 not in self._switches:
+            raise UsageError(f"node {node1}: is linked to itself; must be linked to another node")
         if node1 in self._switches and node2 in self._switches:
             self._switches.join(node1, node2)
         return super().addLink(node1, node2, *args, **opts)

@@ -18,6 +18,7 @@ from vxlab.topology.places import Place, calling_place, placed, quoted
 from vxlab.vteps.kinds import DEFAULT_KIND, KINDS
 
 _LINK_SCOPE = 2  # RFC 4291 section 2.7: narrower scopes do not leave a node
+_IPV6_MINIMUM_MTU = 1280  # RFC 8200 section 5; Linux has no IPv6 on links with less
 _NO_MAC = "00:00:00:00:00:00"
 
 
@@ -201,6 +202,18 @@ class Settings:
                 raise UsageError(
                     f"--set {key} = {value}: must be an IPv{version} multicast group, "
                     f"since underlay is {family.name}"
+                )
+
+    def check_mtus(self) -> None:
+        """UsageError where a link is to carry IPv6 and its MTU is below IPv6's minimum."""
+        for mtu, ipv6, reason in (
+            ("underlay_mtu", self["underlay"] == "ipv6", "underlay is ipv6"),
+            ("vm_mtu", self["ipv6"], "ipv6 is true"),
+        ):
+            if ipv6 and self[mtu] < _IPV6_MINIMUM_MTU:
+                raise UsageError(
+                    f"--set {mtu} = {self[mtu]}: must be at least {_IPV6_MINIMUM_MTU}, "
+                    f"since {reason}"
                 )
 
     def check_hypervisors(self, known: Iterable[str]) -> None:

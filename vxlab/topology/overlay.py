@@ -42,6 +42,7 @@ class OverlayTopo(CheckedTopo):
         self.settings = Settings((*COMMON, *self.options), values)
         self.family = FAMILIES[self.settings["underlay"]]
         self.settings.check_groups(self.family)
+        self.settings.check_mtus()
         self.segments: dict[int, OverlaySegment] = {}
         self.hypervisors: dict[str, Hypervisor] = {}
         self.vms: dict[str, Vm] = {}
@@ -281,6 +282,7 @@ class OverlayTopo(CheckedTopo):
         hypervisor.bridges.append(name)
         # Datapath ids must differ from those of the underlay, which are 1, 2, 3...
         dpid = f"{0xB00000 + hypervisor.number * 256 + trunk:016x}"
+        self.claim_derived("bridge", name)
         self.addSwitch(name, cls=VirtualSwitch, dpid=dpid)
         if hypervisor.kind.trunk:
             mtu = self.settings["vm_mtu"] + 4  # room for the 802.1Q tag of a full frame

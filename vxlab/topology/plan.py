@@ -6,6 +6,7 @@ Nothing is started here. The address plan of the underlay is in `families`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,11 @@ class Vm:
     trunk: int
     ip: str
     mac: str
+
+    @property
+    def slot(self) -> int:
+        """Its trunk and VLAN as one number, see Hypervisor."""
+        return self.trunk * LAST_VLAN + self.vlan - 1
 
 
 @dataclass
@@ -70,37 +76,50 @@ class Hypervisor:
         """The hypervisor's end of the trunk to its virtual switch number `trunk`."""
         return trunk_name(self.name, trunk)
 
-    def attach(self, segment: OverlaySegment, vlan: int | None) -> tuple[int, int]:
+    def attach(
+        self, segment: OverlaySegment, vlan: int | None, plugged: Mapping[int, int] | None = None
+    ) -> tuple[int, int]:
         """Give a segment a VLAN of this hypervisor; the next free one if `vlan` is None.
 
+        plugged: slot -> VNI of the VMs here, which keep their VLANs while a VNI is removed.
         Returns (trunk, VLAN), also where the segment is attached already. UsageError where the
-        VLAN carries another segment, or the segment has another VLAN.
+        VLAN carries another segment, or the segment or its VMs have another VLAN.
         """
+        plugged = plugged or {}
         if segment.vni in self.vlans:
             slot, _ = self.vlans[segment.vni]
+        elif segment.vni in plugged.values():
+            slot = next(slot for slot, vni in plugged.items() if vni == segment.vni)
         else:
-            slot = vlan - 1 if vlan is not None else self._free_slot()
-            self._take(slot, segment)
+            slot = vlan - 1 if vlan is not None else self._free_slot(plugged)
         trunk, offset = divmod(slot, LAST_VLAN)
         if vlan is not None and offset + 1 != vlan:
             raise UsageError(
                 f"hypervisor {self.name}: VNI {segment.vni} has VLAN {offset + 1} already; "
                 f"must be {offset + 1}, not {vlan}"
             )
+        if segment.vni not in self.vlans:
+            self._take(slot, segment, plugged)
         return trunk, offset + 1
 
-    def _free_slot(self) -> int:
+    def _free_slot(self, plugged: Mapping[int, int]) -> int:
         # Slots are dense from the bottom: with n taken, one of the first n + 1 is free.
         slot = len(self.slots)
-        while slot in self.slots:
+        while slot in self.slots or slot in plugged:
             slot += 1
         return slot
 
-    def _take(self, slot: int, segment: OverlaySegment) -> None:
+    def _take(self, slot: int, segment: OverlaySegment, plugged: Mapping[int, int]) -> None:
         if slot in self.slots:
             vlan = slot % LAST_VLAN + 1
             raise UsageError(
                 f"hypervisor {self.name}: VLAN {vlan} already carries VNI {self.slots[slot]}; "
+                f"VNI {segment.vni} must have another VLAN"
+            )
+        if plugged.get(slot, segment.vni) != segment.vni:
+            vlan = slot % LAST_VLAN + 1
+            raise UsageError(
+                f"hypervisor {self.name}: VLAN {vlan} has VMs of VNI {plugged[slot]}; "
                 f"VNI {segment.vni} must have another VLAN"
             )
         self.slots[slot] = segment.vni

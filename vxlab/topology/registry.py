@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Mapping
@@ -77,7 +78,8 @@ def build(name: str, settings: Mapping[str, str]) -> OverlayTopo:
     try:
         # Checked here first: Mininet's constructor takes some keys away, and Python refuses `self`.
         Settings((*COMMON, *topology.options), settings)
-        topo = topology(**settings)
+        with contextlib.redirect_stdout(sys.stderr):  # of --json, stdout is one document
+            topo = topology(**settings)
     except TopologyError:
         raise
     except UsageError as error:
@@ -149,7 +151,8 @@ def _load_file(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and enums look their module up
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+        with contextlib.redirect_stdout(sys.stderr):  # as in `build`
+            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except TopologyError:
         raise
     except UnicodeDecodeError as error:

@@ -60,6 +60,12 @@ INVALID: dict[str, Row] = {
         'self.vm("hv2", hv2, red, "10.0.0.2/24")', "VM hv2", "of a hypervisor already"),
     "hypervisor named like a switch": ('self.hypervisor("s1", s1)', "hypervisor s1", "switch"),
     "duplicate switch": ('self.underlay_switch("s1")', "switch s1", "already (line 6)"),
+    "invalid name for Mininet's addHost": ('self.addHost("net")', "node net", "Mininet CLI"),
+    "path for addHost": ('self.addHost("../x")', "node '../x'", "letters A-Z"),
+    "number for addHost": ("self.addHost(5)", "node 5", "a string, not int"),
+    "name too long for addSwitch": (
+        'self.addSwitch("s" * 16)', "switch sss", "must have at most 15"),
+    "host linked to itself": ('self.addLink("A", "A")', "node A", "linked to itself"),
     "node added behind our back": ('self.addHost("A")', "node A", "of a VM already"),
     # -- addresses of VMs
     "no prefix length": (

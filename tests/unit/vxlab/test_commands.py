@@ -84,6 +84,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
         (("link", "A"), 2, "Missing argument 'NODE'. See `vxlab link --help`."),
         (("fbd",), 2, "Did you mean 'fdb'? See `vxlab --help`."),
+        (("completion",), 2, "Choose from: bash, zsh, fish"),
+        (("link", "A", "br1"), 2, "Missing argument 'up|down'. Choose from: up, down"),
         (("link", "show", "--lab", "one"), 1, "lab one is dead"),
         (("demo", "-w", "/nonexistent/x"), 2, "/nonexistent/x: cannot be written: No such file"),
     ],

@@ -33,6 +33,7 @@ class Result:
 
     status: int
     stderr: str
+    stdout: str
 
 
 Up = Callable[..., Result]
@@ -57,7 +58,8 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
         assert not (tmp_path / "labs").exists(), "vxlab made a lab's directory"
         code = ended.value.code
         assert isinstance(code, int)
-        return Result(code, capfd.readouterr().err)
+        printed = capfd.readouterr()
+        return Result(code, printed.err, printed.out)
 
     return run
 
@@ -76,6 +78,14 @@ def test_an_invalid_topology_is_one_line_that_names_file_line_and_node(row: Row,
     statement, node, words = row
     Path("mine.py").write_text(mine(statement), encoding="utf-8")
     assert_rejected(up("mine.py"), "mine.py:10: ", node, words)
+
+
+def test_what_a_file_prints_does_not_reach_stdout(up: Up) -> None:
+    """It would come before the JSON document of `up --json`."""
+    Path("mine.py").write_text('print("loaded")\n' + mine('print("laid"); 1 / 0'))
+    result = up("mine.py", "--json")
+    assert (result.status, result.stdout) == (2, "")
+    assert result.stderr.startswith("loaded\nlaid\nvxlab: mine.py:11: ZeroDivisionError")
 
 
 def test_the_line_of_an_error_is_the_innermost_one_of_the_file(up: Up) -> None:
@@ -184,6 +194,15 @@ def test_a_file_that_cannot_be_read_is_one_line(up: Up, monkeypatch: pytest.Monk
 def test_an_invalid_setting_is_one_line(setting: str, words: str, up: Up) -> None:
     Path("mine.py").write_text(mine("pass"))
     assert_rejected(up("mine.py", "--set", setting), words)
+
+
+@pytest.mark.parametrize(
+    ("mtu", "ipv6"), [("underlay_mtu", "underlay=ipv6"), ("vm_mtu", "ipv6=true")]
+)
+def test_an_mtu_too_small_for_ipv6_is_one_line(mtu: str, ipv6: str, up: Up) -> None:
+    Path("mine.py").write_text(mine("pass"))
+    result = up("mine.py", "--set", f"{mtu}=1279", "--set", ipv6)
+    assert_rejected(result, f"--set {mtu} = 1279: must be at least 1280, since ")
 
 
 @pytest.mark.parametrize("name", ["Lab", "../x", "a b", "x" * 32, "-x", "a/b", "lab\n", "ü"])
