@@ -285,7 +285,7 @@ def test_commands_refuse_invalid_requests(lab: RunningLab) -> None:
     refused = vxlab("fdb", "--lab", lab.name, "hv9")
     assert refused.returncode == 2
     assert "hv9: no such hypervisor" in refused.stderr
-    assert "allowed: hv1, hv2, hv3" in refused.stderr
+    assert "hypervisors: hv1, hv2, hv3" in refused.stderr
     assert vxlab("exec", "--lab", lab.name, "A", "--", "sh", "-c", "exit 7").returncode == 7
     second = vxlab("up", "three_vteps", "--name", lab.name, "-d")
     assert second.returncode == 1
