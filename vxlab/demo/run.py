@@ -12,11 +12,13 @@ from vxlab.demo.evidence import DemoLab
 from vxlab.demo.printing import Printer
 from vxlab.demo.roles import Roles, choose_roles
 from vxlab.demo.steps import STEPS, Step, StepFailed
-from vxlab.errors import LabError
+from vxlab.errors import LabError, UsageError
 from vxlab.lab.bringup import bring_up, ended_by_signals
 from vxlab.lab.handle import Lab
+from vxlab.system.directory import LabDirectory
 from vxlab.system.files import check_writable
 from vxlab.topology import registry
+from vxlab.topology.overlay import OverlayTopo
 
 
 def run_demo(topology: str, settings: dict[str, str], json_: bool, write: str | None) -> int:
@@ -29,15 +31,35 @@ def run_demo(topology: str, settings: dict[str, str], json_: bool, write: str | 
     roles = choose_roles(topo, topology)
     check_writable(write)
     progress = Progress("vxlab: starting the lab")
+    directory = LabDirectory.named(f"demo-{os.getpid()}")
+    failed = False
     with ended_by_signals():
         try:
-            lab, _ = bring_up(topology, topo, settings, f"demo-{os.getpid()}", "held", progress)
-        finally:
-            progress.done()
-        try:
+            lab = _start(topology, topo, settings, directory.name, progress)
             return _run_in(lab, roles, json_, write)
-        finally:
-            lab.end()
+        except _StartFailed as error:
+            failed = True  # its directory stays, for the logs
+            raise LabError(str(error)) from None
+        finally:  # also if a signal came just after the lab was ready
+            if not failed and directory.path.exists():
+                Lab.at(directory).end()
+
+
+class _StartFailed(Exception):
+    """The lab did not start."""
+
+
+def _start(
+    topology: str, topo: OverlayTopo, settings: dict[str, str], name: str, progress: Progress
+) -> Lab:
+    try:
+        return bring_up(topology, topo, settings, name, "held", progress)[0]
+    except UsageError:
+        raise
+    except LabError as error:
+        raise _StartFailed(str(error)) from None
+    finally:
+        progress.done()
 
 
 def _run_in(lab: Lab, roles: Roles, json_: bool, write: str | None) -> int:
