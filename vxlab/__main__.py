@@ -1,6 +1,6 @@
 """`python -m vxlab` is the same program as `vxlab`."""
 
-from vxlab.cli import main
+from vxlab.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

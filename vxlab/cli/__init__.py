@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def main() -> None:
+def run() -> None:
     """Run `vxlab`. Without Mininet's module `vxlab doctor` still works and says how to install it.
 
     Any other command then ends with one line and exit status 1.
@@ -14,7 +14,7 @@ def main() -> None:
     _open_closed_streams()
     try:
         # lazy: it imports Mininet, which may not be installed
-        from vxlab.cli.main import main as run
+        from vxlab.cli.main import main
     except KeyboardInterrupt:  # the import takes a while, and Ctrl-C may come first
         sys.exit(130)
     except ModuleNotFoundError as error:
@@ -22,7 +22,7 @@ def main() -> None:
             raise
         _without_mininet()
     else:
-        run()
+        main()
 
 
 def _open_closed_streams() -> None:

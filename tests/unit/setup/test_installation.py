@@ -77,9 +77,9 @@ import sys
 import vxlab
 from vxlab.system.mininet_module import MininetFinder
 sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, MininetFinder)]
-from vxlab.cli import main
+from vxlab.cli import run
 sys.argv = ["vxlab", *sys.argv[1:]]
-main()
+run()
 """
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vxlab.cli import main as command
+from vxlab.cli import run as command
 
 COMMAND = f"{sys.executable} -m vxlab"
 
