@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import signal
 import subprocess
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from tests.support.labs import CHECKOUT, VXLAB, vxlab
 from tests.support.poll import eventually
+from tests.support.users import as_nobody, needs_root
 from vxlab.lab.handle import labs
 
 VERIFIED = "All eight steps were verified."
@@ -185,19 +184,14 @@ def test_a_demo_that_is_terminated_leaves_no_lab() -> None:
     assert name not in [lab.name for lab in labs()]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
+@needs_root
 def test_an_ordinary_user_runs_it_where_root_has_labs() -> None:
     """Inside the lab's user namespace the user looks like root, whose labs are in /run/vxlab."""
-    user = pwd.getpwnam("nobody")
-    demo = " ".join([*VXLAB, "demo"])
-    script = (
-        "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -m 700 /run/vxlab && "
-        "mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200 && "
-        f"exec setpriv --reuid {user.pw_uid} --regid {user.pw_gid} --clear-groups "
-        f"env -u VXLAB_BASE -u XDG_RUNTIME_DIR HOME=/nonexistent {demo}"
-    )
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, cwd=CHECKOUT
+    done = as_nobody(
+        f"env -u VXLAB_BASE -u XDG_RUNTIME_DIR {' '.join(VXLAB)} demo",
+        Path("/nonexistent"),
+        cwd=CHECKOUT,
+        prepare="mount -t tmpfs tmpfs /run && mkdir -m 700 /run/vxlab",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert VERIFIED in done.stdout

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import click
 
@@ -44,14 +45,26 @@ def _cell(row: dict[str, Any], column: str) -> Any:
 @json_option
 def fdb(lab: str | None, hypervisor: str | None, json_: bool) -> None:
     """Show learned tables: which MAC is behind which VTEP."""
+    columns = ["hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"]
+    _show_agents("fdb", lab, hypervisor, json_, columns, lambda row: [row[c] for c in columns])
+
+
+def _show_agents(
+    request: str,
+    lab: str | None,
+    hypervisor: str | None,
+    json_: bool,
+    columns: list[str],
+    cells: Callable[[dict[str, Any]], list[Any] | None],
+) -> NoReturn:
+    """Show the agents' answers to a request, and exit; cells: of a row, None to leave it out."""
     found = find(lab)
-    answers, dead = found.ask_agents("fdb", hypervisor)
+    answers, dead = found.ask_agents(request, hypervisor)
     rows = [row for _, answer in answers for row in answer]
     if json_:
         as_json(rows)
     else:
-        columns = ["hypervisor", "vni", "mac", "remote", "port", "kind", "age_s"]
-        table(columns, [[row[column] for column in columns] for row in rows])
+        table(columns, [shown for row in rows if (shown := cells(row)) is not None])
     sys.exit(_report_silent(found, dead))
 
 
@@ -92,23 +105,23 @@ def _snooped(row: dict[str, Any]) -> str:
 @json_option
 def stats(lab: str | None, hypervisor: str | None, json_: bool) -> None:
     """Show counters by VTEP and VNI, and drops by reason."""
-    found = find(lab)
-    answers, dead = found.ask_agents("stats", hypervisor)
-    rows = [row for _, answer in answers for row in answer]
-    if json_:
-        as_json(rows)
-    else:
-        heads = [
-            "hypervisor",
-            "vni",
-            "sent unicast",
-            "sent flood",
-            "received unicast",
-            "received flood",
-            "drops",
-        ]
-        table(heads, [_stats_cells(row) for row in rows if _is_of_interest(row)])
-    sys.exit(_report_silent(found, dead))
+    heads = [
+        "hypervisor",
+        "vni",
+        "sent unicast",
+        "sent flood",
+        "received unicast",
+        "received flood",
+        "drops",
+    ]
+    _show_agents(
+        "stats",
+        lab,
+        hypervisor,
+        json_,
+        heads,
+        lambda row: _stats_cells(row) if _is_of_interest(row) else None,
+    )
 
 
 def _is_of_interest(row: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from vxlab.conformance.worker import END, Worker, serve
 from vxlab.errors import LabError
 from vxlab.system import sandbox
 from vxlab.system.commands import require, use_system_directories
+from vxlab.system.programs import last_line
 
 _SHOWN_LINES = 20  # of the output of a VTEP that did not start
 
@@ -52,7 +53,7 @@ class Session:
         except OSError:
             line = ""
         if not line:
-            raise LabError(f"the test bed ended while it judged {row.id}: {_last_line(self._log)}")
+            raise LabError(f"the test bed ended while it judged {row.id}: {last_line(self._log)}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             _show(answer["output"])
@@ -73,11 +74,6 @@ def _show(output: str) -> None:
     lines = output.strip().splitlines()
     if len(lines) > 1:
         print("vxlab: the VTEP printed:", *lines[-_SHOWN_LINES:], sep="\n  ", file=sys.stderr)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"
 
 
 @contextmanager

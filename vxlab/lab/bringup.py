@@ -18,6 +18,7 @@ from vxlab.errors import LabError
 from vxlab.lab.handle import Lab, how_it_ended, remember_init
 from vxlab.lab.runner import LabRunner, LabSpec
 from vxlab.system import sandbox
+from vxlab.system.commands import use_system_directories
 from vxlab.system.directory import LabDirectory
 from vxlab.topology.overlay import OverlayTopo
 from vxlab.waiting import await_condition
@@ -64,8 +65,7 @@ def _tun_fix() -> str:
 
 def check_tools() -> None:
     """LabError naming what is not installed."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    os.environ["PATH"] = path
+    use_system_directories()
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         fix = "`vxlab doctor` shows the command that installs it"
